@@ -1,0 +1,319 @@
+"""The Python API: train, resume, load. The command line is a thin layer over it.
+
+    import gansmith
+
+    run = gansmith.train("r3gan", data="photos/", resolution=64)
+    gan = run.load()
+    images = gan.sample(16, seed=0)          # (16, 3, 64, 64) in [-1, 1]
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gansmith import recipes
+from gansmith.core import DataSpec, Generates, Nets, Recipe
+from gansmith.engine import checkpoint, faster
+from gansmith.engine.devices import choose_precision, find_device
+from gansmith.engine.display import count, duration
+from gansmith.engine.game import Game, fit
+from gansmith.engine.rundir import RunDir
+from gansmith.errors import GansmithError
+from gansmith.session import Session, fields_from_yaml, open_session, reopen_session
+
+__all__ = ["GAN", "Run", "info", "load", "plan", "resume", "train"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training that came to an end or was interrupted.
+
+    Args:
+        path: the run directory.
+        how: "done", or the signal that stopped it.
+        seen: real samples seen.
+        seconds: training time, over all sessions of the run.
+    """
+
+    path: Path
+    how: str
+    seen: int
+    seconds: float
+
+    def load(self, checkpoint: str = "latest") -> GAN:
+        """The trained model."""
+        return load(self.path, checkpoint=checkpoint)
+
+    def info(self) -> dict[str, Any]:
+        """What the run directory says of itself."""
+        return info(self.path)
+
+
+def train(
+    recipe: str | Path | type[Recipe],
+    data: Any,
+    *,
+    out: str | Path | None = None,
+    seed: int = 0,
+    samples: int | None = None,
+    minutes: float | None = None,
+    resolution: int | None = None,
+    fit: str = "crop",
+    background: str = "white",
+    channels: int | None = None,
+    labels: bool = False,
+    device: str = "auto",
+    devices: int = 1,
+    nodes: int = 1,
+    precision: str = "auto",
+    deterministic: bool = False,
+    preset: str | None = None,
+    tick: int | None = None,
+    quiet: bool = False,
+    **fields: Any,
+) -> Run:
+    """Train a GAN on data and leave a run directory.
+
+    Args:
+        recipe: a name from `gansmith list`, the path of a recipe file, or a recipe class.
+        data: a known name ("digits", "grid25"), a path (folder, zip, tar, .npy, .npz), an array or a dataset.
+        out: the run directory itself; by default the next number under runs/.
+        seed: of the weights and of all draws; the same seed repeats the run.
+        samples: the budget in real samples; by default chosen for the data.
+        minutes: the budget in minutes; with both, the first to be spent ends the training.
+        resolution: side of the images in pixels; by default chosen from the data.
+        fit: how non-square images become square: "crop", "pad" or "squeeze".
+        background: colour behind transparent images.
+        channels: 1 or 3; by default 1 when all images are grey.
+        labels: take subfolder names as class labels.
+        device: "auto", "cpu", "cuda" or "mps".
+        devices: processes on this machine.
+        nodes: machines, each of which starts this call (torchrun, SLURM).
+        precision: "auto", "32" or "bf16" (mixed).
+        deterministic: refuse operations that can differ between two runs.
+        preset: a named published configuration of the recipe; nothing is automatic then.
+        tick: samples between two checkpoints, records and pictures.
+        quiet: print nothing.
+        fields: the recipe's own fields (`gansmith describe RECIPE`).
+
+    Raises:
+        GansmithError: bad input of any kind; TrainingError: the training diverged in spite of retries.
+    """
+    given = fields | ({} if samples is None else {"samples": samples})
+    options = {"resolution": resolution, "fit": fit, "background": background, "channels": channels, "labels": labels}
+    session = open_session(
+        recipe,
+        data,
+        options=options,
+        given=given,
+        seed=seed,
+        minutes=minutes,
+        device=device,
+        devices=devices,
+        nodes=nodes,
+        precision=precision,
+        deterministic=deterministic,
+        preset=preset,
+        tick=tick,
+        quiet=quiet,
+    )
+    run = session.create(out)
+    return _play(session, run)
+
+
+def plan(recipe: str | Path | type[Recipe], data: Any, *, samples: int | None = None, **options: Any) -> dict[str, Any]:
+    """What `train` with these arguments would do, and how long it would take here; writes nothing.
+
+    Plays a few rounds to measure. Takes the arguments of `train`.
+    """
+    keys = ("resolution", "fit", "background", "channels", "labels")
+    loading = {"fit": "crop", "background": "white", "labels": False} | {k: options.pop(k) for k in keys if k in options}
+    common = {k: options.pop(k) for k in _SESSION if k in options}
+    options.pop("out", None)
+    given = options | ({} if samples is None else {"samples": samples})
+    session = open_session(recipe, data, options=loading, given=given, **common)
+    return session.rehearse()
+
+
+_SESSION = (
+    "seed",
+    "minutes",
+    "device",
+    "devices",
+    "nodes",
+    "precision",
+    "deterministic",
+    "preset",
+    "tick",
+    "quiet",
+)
+
+
+def resume(
+    run: str | Path,
+    *,
+    samples: int | None = None,
+    minutes: float | None = None,
+    data: Any = None,
+    device: str | None = None,
+    devices: int | None = None,
+    quiet: bool = False,
+) -> Run:
+    """Go on with an interrupted run from its latest checkpoint, exactly as if it had not stopped.
+
+    Args:
+        run: the run directory.
+        samples: a new budget in samples, to train longer than planned.
+        minutes: a new budget in minutes, counted from the run's first start.
+        data: where the data are now; needed when the run was trained on an array in Python.
+        device: play on another kind of device than before.
+        devices: play on another number of processes than before.
+        quiet: print nothing.
+
+    Raises:
+        GansmithError: no run there, the data changed, a damaged checkpoint.
+    """
+    folder = RunDir.open(run)
+    session = reopen_session(
+        folder, samples=samples, minutes=minutes, data=data, device=device, devices=devices, quiet=quiet
+    )
+    return _play(session, folder)
+
+
+def _play(session: Session, run: RunDir) -> Run:
+    with _determinism(session.config["deterministic"]), session.locked(run):
+        trainer = session.trainer(run)
+        outcome = trainer.play()
+    seen = trainer.game.clock.seen
+    if outcome.how == "done":
+        session.display.say(f"Done: {count(seen)} samples in {duration(outcome.seconds)}. Everything is in {run.path}")
+        session.display.say(f"Draw from it: gansmith sample {run.path} -n 64")
+    return Run(run.path, outcome.how, seen, outcome.seconds)
+
+
+@contextmanager
+def _determinism(on: bool) -> Iterator[None]:
+    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    torch.use_deterministic_algorithms(on or before[0])
+    torch.backends.cudnn.benchmark = not on
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        torch.backends.cudnn.benchmark = before[1]
+
+
+class GAN:
+    """A trained model: networks with the averaged generator in place, and the recipe that knows how to use them.
+
+    Args:
+        recipe: with its fields as trained.
+        spec: what the data were.
+        nets: the networks, in evaluation mode.
+        seen: real samples seen.
+    """
+
+    def __init__(self, recipe: Recipe, spec: DataSpec, nets: Nets, seen: int, precision: str = "32") -> None:
+        self.recipe, self.spec, self.nets, self.seen, self.precision = recipe, spec, nets, seen, precision
+        self._quick: Nets | None = None
+
+    def __repr__(self) -> str:
+        return f"<GAN {recipes.name_of(type(self.recipe))} of {self.spec.name} {self.spec.shape}, {count(self.seen)} samples seen>"
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.nets.parameters()).device
+
+    def draw_latents(self, n: int, seed: int = 0) -> Tensor:
+        """Latents (n, z_dim) from the prior, the same on every device for the same seed."""
+        return self._generates().draw_latents(n, generator=torch.Generator().manual_seed(seed))
+
+    def generate(self, z: Tensor, batch: int = 64) -> Tensor:
+        """Samples (N, ...) float32 on the CPU from latents z (N, z_dim)."""
+        recipe, nets = self._generates(), self._sampler()
+        with torch.no_grad():
+            return torch.cat([recipe.generate(nets, part).float().cpu() for part in self._inputs(z).split(batch)])
+
+    def sample(self, n: int, seed: int = 0, batch: int = 64) -> Tensor:
+        """n samples: images (n, C, H, W) in [-1, 1] or points (n, D), float32 on the CPU."""
+        if n < 1:
+            raise GansmithError(f"n = {n}: ask for at least 1 sample.")
+        samples = self.generate(self.draw_latents(n, seed), batch)
+        return samples.clamp(-1, 1) if self.spec.kind == "image" else samples
+
+    def _generates(self) -> Generates:
+        if not isinstance(self.recipe, Generates):
+            raise GansmithError(f"{type(self.recipe).__name__} does not generate samples from latents.")
+        return self.recipe
+
+    def _sampler(self) -> Nets:
+        """The nets as drawn from: folded and cast when the precision says so."""
+        if self._quick is None:
+            quick = copy.deepcopy(self.nets)
+            self._quick = faster.for_sampling(quick, self.precision, self.spec.kind == "image")
+        return self._quick
+
+    def _inputs(self, z: Tensor) -> Tensor:
+        parameter = next(p for name in self.recipe.averaged for p in self._sampler()[name].parameters())
+        return z.to(parameter.device, parameter.dtype)
+
+
+def load(
+    run: str | Path, *, checkpoint: str = "latest", raw: bool = False, device: str = "cpu", precision: str = "32"
+) -> GAN:
+    """Load a trained model from a run directory, without its data and without pickle.
+
+    Args:
+        run: the run directory.
+        checkpoint: "latest", "best", or a checkpoint's name.
+        raw: take the generator as trained instead of its average.
+        device: where the nets go.
+        precision: "32" gives the same samples everywhere; "bf16" or "auto" draws faster where the device can.
+
+    Raises:
+        GansmithError: no run there, no such checkpoint, a damaged file, or one that does not fit the recipe.
+    """
+    folder = RunDir.open(run)
+    return load_checkpoint(folder, folder.checkpoint(checkpoint), raw, device, precision)
+
+
+def load_checkpoint(folder: RunDir, path: Path, raw: bool, device: str, precision: str) -> GAN:
+    """The model in one checkpoint folder of a run."""
+    config = folder.read_config()
+    cls = recipes.find(config["recipe"])
+    recipe = cls(**fields_from_yaml(config["fields"]))
+    spec = DataSpec(**fields_from_yaml(config["data"]["spec"]))
+    nets = recipe.build(spec)
+    saved = checkpoint.load_nets(path)
+    averages = {k.removeprefix("ema."): v for k, v in saved.items() if k.startswith("ema.")}
+    plain = {k: v for k, v in saved.items() if not k.startswith("ema.")}
+    fit(nets, plain if raw else plain | averages, path)
+    kind = find_device(device)
+    precision, _ = choose_precision(precision, kind, spec.kind == "image")
+    return GAN(recipe, spec, nets.eval().requires_grad_(False).to(kind), int(path.name), precision)
+
+
+def info(run: str | Path) -> dict[str, Any]:
+    """What a run directory says of itself: recipe, fields, data, progress, checkpoints, how to go on."""
+    folder = RunDir.open(run)
+    config = folder.read_config()
+    there = checkpoint.all_in(folder.checkpoints)
+    state = checkpoint.load_state(there[-1]) if there else {}
+    done = state.get("progress", 0.0) >= 1.0
+    return {
+        "path": str(folder.path),
+        **config,
+        "state": state,
+        "done": done,
+        "checkpoints": [p.name for p in there],
+        "best": folder.best(),
+        "next": f"gansmith sample {folder.path} -n 64" if done else f"gansmith resume {folder.path}",
+    }

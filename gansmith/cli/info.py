@@ -1,0 +1,38 @@
+"""Tell what a run is: recipe, fields, data, progress, checkpoints, and how to go on.
+
+Examples:
+  gansmith info runs/00001-r3gan-digits
+  gansmith info runs/00001-r3gan-digits --json | jq .progress
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from gansmith.cli.parse import parse
+
+
+@dataclass
+class Args:
+    """Flags of info.
+
+    Args:
+        run: the run directory.
+        json: print JSON, for programs.
+    """
+
+    run: str
+    json: bool = False
+
+
+def run(argv: list[str]) -> int:
+    args = parse(Args, argv)
+    import yaml
+
+    from gansmith import api
+
+    facts = api.info(args.run)
+    text = json.dumps(facts, indent=2) if args.json else yaml.safe_dump(facts, sort_keys=False, allow_unicode=True)
+    print(text.rstrip())
+    return 0

@@ -1,0 +1,136 @@
+"""Train a recipe on data, into a new run directory.
+
+DATA is a folder of images, a zip or tar, a .npy or .npz file, or a known name: digits, fashion_mnist,
+ring8, grid25, swissroll. What is not set is chosen from the data and the device, and printed with its
+reason. Ctrl-C saves; gansmith resume goes on. Every field of the recipe is a flag too:
+gansmith train RECIPE --help lists them.
+
+Examples:
+  gansmith train r3gan --data digits --minutes 2
+  gansmith train r3gan --data ~/photos --resolution 64 --samples 2M
+  gansmith train dcgan --data faces.zip --resolution 64 --batch 128 --out runs/faces
+  gansmith train r3gan --data ~/photos --dry-run
+  gansmith train ./mygan.py --data grid25 --seed 1
+"""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from gansmith import recipes
+from gansmith.cli.parse import Flag, flags, parse_groups
+from gansmith.errors import GansmithError
+
+if TYPE_CHECKING:
+    from gansmith.core import Recipe
+
+
+@dataclass
+class Args:
+    """The flags that every recipe has.
+
+    Args:
+        data: what to learn: a folder, an archive, an array file or a known name (required).
+        out: the run directory itself; by default a new numbered one under runs/.
+        seed: of everything that is drawn at random.
+        samples: how many real samples to show before stopping, as 500000, 500k or 2M.
+        minutes: stop after this time; with samples too, whichever comes first.
+        batch: real samples a move, over all processes together.
+        preset: one of the recipe's presets; gansmith describe RECIPE lists them.
+        resolution: side of the square images, in pixels; by default chosen from the data.
+        fit: how an image that is not square becomes square.
+        background: colour behind transparent images.
+        channels: 1 for grey, 3 for colour; by default as the data are.
+        labels: take subfolders as classes.
+        device: auto, cpu, cuda or mps.
+        devices: processes on this machine, one for each device.
+        nodes: machines, when torchrun or SLURM starts gansmith on each.
+        precision: of the arithmetic; auto takes bf16 where the hardware is faster at it.
+        deterministic: only operations that give the same bits every time.
+        tick: real samples between two reports with sample grids and checkpoints.
+        dry_run: tell the settings and how long it would take here, and write nothing.
+        quiet: print nothing but errors.
+    """
+
+    data: str = ""
+    out: str | None = None
+    seed: int = 0
+    samples: int | None = None
+    minutes: float | None = None
+    batch: int | None = None
+    preset: str | None = None
+    resolution: int | None = None
+    fit: Literal["crop", "pad", "squeeze"] = "crop"
+    background: str = "white"
+    channels: int | None = None
+    labels: bool = False
+    device: str = "auto"
+    devices: int = 1
+    nodes: int = 1
+    precision: Literal["auto", "32", "bf16"] = "auto"
+    deterministic: bool = False
+    tick: int | None = None
+    dry_run: bool = False
+    quiet: bool = False
+
+
+SHARED = {"samples", "batch"}
+"""Fields of every recipe that are among the common flags."""
+
+
+def run(argv: list[str]) -> int:
+    common = flags(Args)
+    name, rest = _split(argv, common)
+    if name is None:
+        parse_groups({"": common}, rest, __name__, "train RECIPE")
+        raise GansmithError(
+            "train needs a recipe: gansmith train RECIPE --data DATA (gansmith list shows the recipes)."
+        )
+    recipe = recipes.find(name)
+    groups = {"": common, name: _own_fields(recipe, common)}
+    given = parse_groups(groups, rest, __name__, f"train {name}")
+    if not given.get("data"):
+        raise GansmithError(
+            f"train needs data: gansmith train {name} --data DATA (a folder of images, or digits to try it)."
+        )
+    from gansmith import api
+
+    if given.pop("dry_run", False):
+        api.plan(name, **given)
+        return 0
+    return exit_code(api.train(name, **given).how)
+
+
+def exit_code(how: str) -> int:
+    """0 for a training that reached its end; for one that a signal stopped, what a shell expects: 128 + its number.
+
+    >>> exit_code("done"), exit_code("SIGINT"), exit_code("SIGTERM")
+    (0, 130, 143)
+    """
+    return {"done": 0, "SIGTERM": 128 + signal.SIGTERM}.get(how, 128 + signal.SIGINT)
+
+
+def _split(argv: list[str], common: list[Flag]) -> tuple[str | None, list[str]]:
+    """Take the recipe out of the words: the first that is neither a flag nor the value of one."""
+    switches = {flag.shown for flag in common if flag.type is bool} | {"-h", "--help"}
+    value = False
+    for i, word in enumerate(argv):
+        if word.startswith("-"):
+            value = "=" not in word and word.replace("_", "-") not in switches
+        elif value:
+            value = False
+        else:
+            return word, argv[:i] + argv[i + 1 :]
+    return None, argv
+
+
+def _own_fields(recipe: type[Recipe], common: list[Flag]) -> list[Flag]:
+    own = [flag for flag in flags(recipe) if flag.name not in SHARED]
+    for flag in own:
+        if flag.name in {c.name for c in common}:
+            raise GansmithError(
+                f"{recipe.__name__} has a field {flag.name}, which is a flag of train: rename the field."
+            )
+    return own

@@ -1,0 +1,244 @@
+"""From a source to one uint8 array: look at every image, settle what was left open, decode, keep."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, ImageColor
+
+from gansmith.data.cache import Cache, Record, default_folder, memory_limit, newest_change, row_digest, state_of
+from gansmith.data.decode import FILTER, FITS, GREY_MODES, SUFFIXES, Look, Pixels, Probe, decode, probe, reason
+from gansmith.data.sources import Item, Source, labels_from_folders, natural
+from gansmith.data.work import in_parallel, track
+from gansmith.errors import GansmithError, did_you_mean
+
+VERSION = 1  # of the decoding: raise it when the same files would give other pixels
+MAX_AUTO = 64
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user asked for; None = settle it from the images."""
+
+    resolution: int | None
+    fit: str
+    background: tuple[int, int, int]
+    channels: int | None
+    labels: bool
+
+
+def options(resolution: int | None, fit: str, background: str, channels: int | None, labels: bool) -> Options:
+    """Check the user's wishes."""
+    if resolution is not None and (isinstance(resolution, bool) or not 4 <= int(resolution) <= 2048):
+        raise GansmithError(f"resolution = {resolution} is out of range: give a number of pixels between 4 and 2048.")
+    if fit not in FITS:
+        raise GansmithError(f'fit = "{fit}" is unknown: choose {", ".join(FITS)}.{did_you_mean(fit, FITS)}')
+    if channels not in (None, 1, 3):
+        raise GansmithError(f"channels = {channels} is not possible: choose 1 (grey) or 3 (colour).")
+    try:
+        colour = ImageColor.getrgb(background)[:3]
+    except ValueError:
+        raise GansmithError(f'background = "{background}" is no colour: give a name or #rrggbb.') from None
+    return Options(resolution, fit, (colour[0], colour[1], colour[2]), channels, labels)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Decoded images (uint8, N H W C, in memory or mapped), their record, and the key that names both."""
+
+    key: str
+    array: np.ndarray
+    record: Record
+    notes: tuple[str, ...]
+
+
+def prepare(source: Source, wanted: Options, cache_dir: str | Path | None, progress: bool) -> Prepared:
+    """Decode a source once; the next time, the cache answers. GansmithError when no image is usable."""
+    cache = Cache(Path(cache_dir).expanduser() if cache_dir is not None else default_folder())
+    settings = repr((VERSION, FILTER, source.classes, wanted))
+    state = state_of(source.files, settings) if source.files else ""
+    changed = newest_change(source.files)
+    if state and (known := cache.recall(state)):
+        return Prepared(*known, tuple(cache.notes))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # Pillow's remarks on odd files
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        probes = _survey(source, progress)
+        look, record = _settle(source, probes, wanted)
+        key = _key(settings, probes, record)
+        array, record = _decoded(source, probes, look, record, wanted, cache, key, progress)
+    if state:
+        cache.remember(state, key, changed)
+    return Prepared(key, array, record, tuple(cache.notes))
+
+
+def _survey(source: Source, progress: bool) -> list[Probe]:
+    """Look at every image; the first pass, which also notices any change of content."""
+
+    def attempt(item: Item) -> Probe:
+        try:
+            return probe(item.name, item.label, item.read())
+        except Exception as error:  # a hostile file can make its parser raise anything
+            return Probe(item.name, item.label, reason=reason(error))
+
+    walk = track(in_parallel(attempt, source.items()), source.total, "looking at the images", progress)
+    probes = list(walk)
+    if not probes:
+        raise GansmithError(_nothing(source))
+    _some_usable(source, probes)
+    return probes
+
+
+def _nothing(source: Source) -> str:
+    kinds = ", ".join(f"{ending} ({count})" for ending, count in source.ignored.most_common(5))
+    others = f"it holds other files: {kinds}" if kinds else "it is empty"
+    return f'"{source.title}" holds no images; {others}. Image files end in {" ".join(SUFFIXES)}.'
+
+
+def _some_usable(source: Source, probes: list[Probe]) -> None:
+    if all(p.reason for p in probes):
+        shown = "; ".join(f"{p.name}: {p.reason}" for p in probes[:3])
+        raise GansmithError(f'None of the {len(probes):,} images in "{source.title}" can be used ({shown}): mend or replace them.')
+
+
+def _settle(source: Source, probes: list[Probe], wanted: Options) -> tuple[Look, Record]:
+    """Decide resolution, channels and labels."""
+    good = [p for p in probes if not p.reason]
+    resolution = wanted.resolution or auto_resolution([min(p.width, p.height) for p in good])
+    channels = wanted.channels or (1 if all(p.mode in GREY_MODES for p in good) else 3)
+    labels, classes = _labels(source, probes, wanted)
+    record = Record(resolution, channels, classes=classes, ignored=dict(source.ignored), labels=labels)
+    return Look(resolution, wanted.fit, wanted.background, channels), record
+
+
+def auto_resolution(short_sides: list[int]) -> int:
+    """The largest power of two up to the median short side, 8 to 64; 28 for sets like MNIST.
+
+    >>> auto_resolution([28]), auto_resolution([100, 40, 33]), auto_resolution([640]), auto_resolution([5])
+    (28, 32, 64, 8)
+    """
+    middle = sorted(short_sides)[len(short_sides) // 2]
+    return 28 if middle == 28 else max(8, min(MAX_AUTO, 1 << (middle.bit_length() - 1)))
+
+
+def _labels(source: Source, probes: list[Probe], wanted: Options) -> tuple[list[int], list[str]]:
+    """Label numbers of all images, bad ones too, and class names; both empty without labels."""
+    texts = [p.label for p in probes]
+    if all(t is None for t in texts):
+        if not wanted.labels:
+            return [], []
+        if not source.files or any("/" not in p.name for p in probes) and source.files[0].suffix in (".npy", ".npz"):
+            raise GansmithError(f'"{source.title}" has no labels: give a .npz with an array "y", or leave labels off.')
+        texts = list(labels_from_folders([p.name for p in probes]))
+    if any(t is None for t in texts):
+        bare = next(p.name for p, t in zip(probes, texts, strict=True) if t is None)
+        if not wanted.labels:
+            return [], []
+        raise GansmithError(f'"{bare}" in "{source.title}" has no label, while others do: label all or none.')
+    classes = list(source.classes) or sorted({str(t) for t in texts}, key=natural)
+    number = {name: i for i, name in enumerate(classes)}
+    return [number[str(t)] for t in texts], classes
+
+
+def _key(settings: str, probes: list[Probe], record: Record) -> str:
+    """Names the decoded set: the content of every file in order, its labels, and every setting."""
+    digest = hashlib.sha256(f"{settings} {record.resolution} {record.channels} {record.classes}".encode())
+    for i, p in enumerate(probes):
+        label = record.labels[i] if record.labels else ""
+        digest.update(f"{p.name}\n{p.digest or p.reason}\n{label}\n".encode())
+    return digest.hexdigest()[:32]
+
+
+def _decoded(
+    source: Source, probes: list[Probe], look: Look, record: Record, wanted: Options, cache: Cache, key: str, progress: bool
+) -> tuple[np.ndarray, Record]:
+    """From the cache, or decoded into it; into memory where there is nothing to cache or nowhere to put it."""
+
+    def fill(file: BinaryIO) -> Record:
+        walk = track(_rows(source, probes, look), len(probes), "decoding", progress)
+        return _write(file, walk, source, probes, record, wanted.channels is None and look.channels == 3)
+
+    size = sum(not p.reason for p in probes) * look.resolution**2 * look.channels
+    if source.files:
+        if found := cache.load(key):
+            return found
+        try:
+            return cache.save(key, fill)
+        except OSError as error:
+            why = f'The cache folder "{cache.folder}" cannot take the decoded images ({size / 2**20:,.0f} MiB): {error.strerror or error}'
+            if size > memory_limit():
+                raise GansmithError(f"{why}. Set GANSMITH_CACHE to a folder with room.") from None
+            cache.notes.append(f"{why}; they are held in memory this time.")
+    buffer = io.BytesIO()
+    done = fill(buffer)
+    return np.frombuffer(buffer.getbuffer(), np.uint8).reshape(done.shape), done
+
+
+def _rows(source: Source, probes: list[Probe], look: Look) -> Iterator[Pixels | str]:
+    """Pixels of each image, or why it has none."""
+
+    def attempt(pair: tuple[Item, Probe]) -> Pixels | str:
+        item, seen = pair
+        if seen.reason:
+            return seen.reason
+        try:
+            return decode(item.read(), look)
+        except Exception as error:  # as above
+            return reason(error)
+
+    return in_parallel(attempt, zip(source.items(), probes, strict=True))
+
+
+def _write(
+    file: BinaryIO, rows: Iterator[Pixels | str], source: Source, probes: list[Probe], settled: Record, may_grey: bool
+) -> Record:
+    """Write the good rows one after another; keep one channel where colour was only in the file format."""
+    done = Record(settled.resolution, settled.channels, classes=settled.classes, ignored=settled.ignored)
+    good = []
+    for i, row in enumerate(rows):
+        if isinstance(row, str):
+            done.bad.append((probes[i].name, row))
+            continue
+        may_grey = may_grey and bool((row == row[..., :1]).all())
+        file.write(np.ascontiguousarray(row).data)
+        good.append(i)
+    if not good:
+        reasons = dict(done.bad)
+        _some_usable(source, [p._replace(reason=reasons[p.name]) for p in probes])
+    if may_grey:
+        done.channels = 1
+        _drop_colour(file, len(good), done.resolution**2)
+    done.names = [probes[i].name for i in good]
+    done.labels = [settled.labels[i] for i in good] if settled.labels else []
+    done.sizes = [(probes[i].width, probes[i].height) for i in good]
+    done.modes = [probes[i].mode for i in good]
+    done.resized = any(size != (done.resolution, done.resolution) for size in done.sizes)
+    _describe(file, done)
+    return done
+
+
+def _drop_colour(file: BinaryIO, count: int, pixels: int) -> None:
+    """Keep the first of three channels, in place: what is written never overtakes what is read."""
+    for i in range(count):
+        file.seek(3 * i * pixels)
+        first = np.frombuffer(file.read(3 * pixels), np.uint8)[::3]
+        file.seek(i * pixels)
+        file.write(first.tobytes())
+    file.truncate(count * pixels)
+
+
+def _describe(file: BinaryIO, record: Record) -> None:
+    """Content hash and flatness of every row as it was written."""
+    n, h, w, c = record.shape
+    file.seek(0)
+    for _ in range(n):
+        row = np.frombuffer(file.read(h * w * c), np.uint8).reshape(h, w, c)
+        record.digests.append(row_digest(row))
+        record.flat.append(bool((row == row[:1, :1]).all()))

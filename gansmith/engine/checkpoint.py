@@ -1,0 +1,107 @@
+"""Checkpoints: nets.safetensors, optim.safetensors and state.json in a folder named after the samples seen.
+
+No pickle: a checkpoint from a stranger can be wrong, but it cannot run code.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from gansmith.engine.files import explained, sweep, write_folder
+from gansmith.errors import GansmithError
+
+FORMAT = 1
+State = tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Any]]
+
+
+def name_of(seen: int) -> str:
+    """The folder's name: samples seen, sortable as text."""
+    return f"{seen:09d}"
+
+
+def save(folder: Path, state: State) -> Path:
+    """Write a checkpoint below `folder` atomically and return its path. Raises GansmithError when the disk refuses."""
+    nets, optims, rest = state
+
+    def fill(path: Path) -> None:
+        _save_tensors(nets, path / "nets.safetensors")
+        _save_tensors(optims, path / "optim.safetensors")
+        (path / "state.json").write_text(json.dumps({"format": FORMAT, **rest}, indent=1) + "\n")
+
+    path = folder / name_of(rest["seen"])
+    write_folder(path, fill)
+    return path
+
+
+def _save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+    try:
+        save_file({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, path)
+    except SafetensorError as e:
+        if "os error 28" in str(e) or "No space" in str(e):
+            raise OSError(28, "No space left on device", str(path)) from None
+        raise
+
+
+def load(path: Path) -> State:
+    """Read a checkpoint. Raises GansmithError naming the file that is missing, cut short or of a newer format."""
+    rest = load_state(path)
+    return _load_tensors(path / "nets.safetensors"), _load_tensors(path / "optim.safetensors"), rest
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """Only clock and counters of a checkpoint."""
+    rest = _load_json(path / "state.json")
+    if rest.pop("format", None) != FORMAT:
+        raise GansmithError(f"{path / 'state.json'} has an unknown format: it needs another version of gansmith.")
+    return rest
+
+
+def load_nets(path: Path) -> dict[str, Tensor]:
+    """Only the networks of a checkpoint, for those who do not train on."""
+    return _load_tensors(path / "nets.safetensors")
+
+
+def _load_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text())
+        for key, kind in {"round": int, "seen": int, "progress": (int, float), "retries": int, "lr_scale": (int, float), "seconds": (int, float)}.items():
+            if not isinstance(content[key], kind) or content[key] < 0:
+                raise ValueError(key)
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        raise _damaged(path, str(e)) from None
+    return dict(content)
+
+
+def _load_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as e:
+        raise _damaged(path, str(e)) from None
+
+
+def _damaged(path: Path, why: str) -> GansmithError:
+    return GansmithError(
+        f"{path} is damaged or missing ({why.strip() or 'unreadable'}): use another checkpoint of this run "
+        "(delete this folder and the one before is taken), or train anew."
+    )
+
+
+def all_in(folder: Path) -> list[Path]:
+    """The checkpoints below `folder`, oldest first."""
+    return sorted(p for p in folder.glob("[0-9]*") if p.is_dir()) if folder.is_dir() else []
+
+
+def prune(folder: Path, keep: int = 2, also: set[str] = frozenset()) -> None:  # type: ignore[assignment]
+    """Keep the newest `keep` checkpoints and those named in `also`; sweep up what a crash left."""
+    with explained(folder):
+        for path in all_in(folder)[:-keep]:
+            if path.name not in also:
+                shutil.rmtree(path)
+        sweep(folder)

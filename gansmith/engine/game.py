@@ -1,0 +1,266 @@
+"""Plays the rounds of a recipe: one move at a time, each player's gradients for its own parameters only."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from gansmith.core import Clock, Data, DataSpec, Nets, Player, Recipe, Terms
+from gansmith.errors import GansmithError
+
+
+class Feed(Data, Protocol):
+    """Real samples in an order that is a function of the position: `seen` counts them over all processes."""
+
+    seen: int
+
+    def seek(self, seen: int) -> None: ...
+
+
+class Diverged(Exception):
+    """A term or a gradient is not finite."""
+
+    def __init__(self, player: str, what: str, value: float) -> None:
+        super().__init__(f"player {player}: {what} is {value}")
+        self.player, self.what, self.value = player, what, value
+
+
+def seed_everywhere(*key: int) -> None:
+    """Seed torch on every device from integers: randomness is a function of the key, never of the past."""
+    seed = int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1)
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_available():
+        torch.cuda.manual_seed_all(seed)
+    if torch.backends.mps.is_available():
+        torch.mps.manual_seed(seed)
+
+
+class Game:
+    """The state of a training and the rules by which it moves on.
+
+    State is the nets, their averages, one optimizer a player and the clock, nothing else; the random numbers of a
+    round are a function of (seed, round, rank, retries), so a game restored from a checkpoint plays on bit for bit.
+
+    Args:
+        recipe: already narrowed to this process's share of the batch (`recipe.shard`).
+        spec: what the data are.
+        feed: real samples.
+        seed: of the initial weights and all random draws.
+        device: where the nets live.
+        cast: makes the context in which the recipe's forward passes run (mixed precision).
+        average: averages a flat gradient over processes; None when there is one process.
+        rank: of this process.
+        channels_last: keep 4-D weights in the layout that convolutions prefer.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        spec: DataSpec,
+        feed: Feed,
+        *,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+        cast: Callable[[], AbstractContextManager[Any]] = nullcontext,
+        average: Callable[[Tensor], Tensor] | None = None,
+        rank: int = 0,
+        channels_last: bool = False,
+    ) -> None:
+        self.recipe, self.spec, self.feed, self.seed, self.rank = recipe, spec, feed, seed, rank
+        self.device, self.cast, self.average = torch.device(device), cast, average
+        self.clock, self.retries, self.lr_scale = Clock(), 0, 1.0
+        self.optims: dict[str, torch.optim.Optimizer] = {}
+        self.owners: dict[str, tuple[str, ...]] = {}
+        self.waiting: dict[str, dict[str, Tensor]] = {}  # optimizer states of players that have yet to move
+        self.sums: dict[str, Tensor] = {}
+        self.counts: dict[str, int] = {}
+        self.doubts: dict[str, tuple[list[str], Tensor]] = {}
+        seed_everywhere(seed)
+        nets = recipe.build(spec).to(self.device)
+        self.nets: Nets = nets.to(memory_format=torch.channels_last) if channels_last else nets  # type: ignore[call-overload]
+        self.nets.train()
+        self.ema = Nets({k: copy.deepcopy(self.nets[k]) for k in recipe.averaged})
+        self.ema.eval().requires_grad_(False)
+
+    # -- playing
+
+    def play(self) -> None:
+        """Play one round. Raises Diverged on the first term or gradient that is not finite."""
+        seed_everywhere(self.seed, self.clock.round, self.rank, self.retries)
+        self.feed.seek(self.clock.seen)
+        moves = self.recipe.round(self.nets, self.feed, self.clock)
+        while (move := self._next(moves)) is not None:
+            self._step(*move)
+        self._average_nets(self.feed.seen - self.clock.seen)
+        self.clock.round += 1
+        self.clock.seen = self.feed.seen
+
+    def _next(self, moves: Iterator[tuple[Player, Terms]]) -> tuple[Player, Terms] | None:
+        with self.cast():
+            return next(moves, None)
+
+    def _step(self, player: Player, terms: Terms) -> None:
+        """One move: the gradient of the summed terms for the mover's own parameters, then its optimizer's step."""
+        owned = {n: [p for p in self.nets[n].parameters() if p.requires_grad] for n in player.nets}
+        params = [p for own in owned.values() for p in own]
+        optim = self._optim(player, params)
+        optim.zero_grad(set_to_none=True)
+        torch.autograd.backward(sum(terms.values()), inputs=params)  # type: ignore[arg-type]
+        terms = {k: v.detach().float() for k, v in terms.items()}
+        if self.average is not None:
+            terms = self._share(params, terms)
+        norms = {n: _norm([p.grad for p in own if p.grad is not None]) for n, own in owned.items()}
+        self._record(player.name, terms, norms)
+        optim.step()
+        optim.zero_grad(set_to_none=True)
+
+    def _optim(self, player: Player, params: list[nn.Parameter]) -> torch.optim.Optimizer:
+        """The player's optimizer, made when it first moves; its options are set for this move."""
+        optim = self.optims.get(player.name)
+        if optim is None:
+            optim = self.optims[player.name] = player.optim(params)
+            self.owners[player.name] = player.nets
+            for group in optim.param_groups:
+                group["base_lr"] = group["lr"]
+            self._fill(player.name, self.waiting.pop(player.name, {}))
+        for group in optim.param_groups:
+            group.update(player.options)
+            group["lr"] = player.options.get("lr", group["base_lr"]) * self.lr_scale
+        return optim
+
+    def _share(self, params: list[nn.Parameter], terms: Terms) -> Terms:
+        """Average gradients and terms over processes, in one flat all-reduce a move: right for any number of forward
+        passes and for double backward, and every process sees the same NaN."""
+        assert self.average is not None
+        grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in params]
+        flat = self.average(torch.cat([*(g.flatten() for g in grads), torch.stack(list(terms.values()))]))
+        *parts, means = flat.split([*(g.numel() for g in grads), len(terms)])
+        for p, grad, part in zip(params, grads, parts, strict=True):
+            p.grad = grad.copy_(part.view(p.shape))
+        return dict(zip(terms, means, strict=True))
+
+    def _average_nets(self, drawn: int) -> None:
+        """Move the averaged nets towards the trained ones; buffers (running statistics) are copied."""
+        half_life = self.recipe.half_life(self.clock)
+        decay = 0.5 ** (drawn / half_life) if half_life > 0 else 0.0
+        for name, slow in self.ema.items():
+            fast = self.nets[name]
+            with torch.no_grad():
+                get_ema_multi_avg_fn(decay)(list(slow.parameters()), list(fast.parameters()), 1)  # type: ignore[no-untyped-call]
+                for a, b in zip(slow.buffers(), fast.buffers(), strict=True):
+                    a.copy_(b)
+
+    # -- watching
+
+    def _record(self, player: str, terms: Terms, norms: dict[str, Tensor]) -> None:
+        """Add the move to the running means, and look for values that are not finite.
+
+        On the CPU a look is free and comes before the step. On an accelerator it would stall the device, so doubts
+        are kept there and settled before anything is written (`settle`)."""
+        named = {f"{player}/{k}": v for k, v in terms.items()}
+        named |= {f"{player}/grad_norm_{n}": v for n, v in norms.items()}
+        values = torch.stack(list(named.values()))
+        names = list(named)
+        if self.device.type == "cpu":
+            _refuse(player, names, values)
+        elif player not in self.doubts or self.doubts[player][0] != names:
+            self.doubts[player] = (names, values.clone())
+        else:  # NaN and Inf survive: 0 * value is NaN for both
+            self.doubts[player][1].add_(0 * values)
+        for name, value in zip(names, values, strict=True):
+            self.sums[name] = self.sums[name] + value if name in self.sums else value
+            self.counts[name] = self.counts.get(name, 0) + 1
+
+    def settle(self) -> None:
+        """Raise Diverged if anything since the last call was not finite."""
+        for player, (names, values) in self.doubts.items():
+            _refuse(player, names, values)
+        self.doubts.clear()
+
+    def means(self) -> dict[str, float]:
+        """The mean of every term and gradient norm since the last call, keyed "player/term"."""
+        out = {k: float(v) / self.counts[k] for k, v in self.sums.items()}
+        self.sums, self.counts = {}, {}
+        return out
+
+    # -- state
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Any]]:
+        """(nets, optimizers, the rest): all that a checkpoint holds."""
+        nets = self.nets.state_dict() | {f"ema.{k}": v for k, v in self.ema.state_dict().items()}
+        optims = {f"{player}|{k}": v for player, part in self.waiting.items() for k, v in part.items()}
+        for player, optim in self.optims.items():
+            for key, p in self._parameters(player):
+                optims |= {f"{player}|{key}|{k}": v for k, v in optim.state.get(p, {}).items() if torch.is_tensor(v)}
+        rest = {
+            "round": self.clock.round,
+            "seen": self.clock.seen,
+            "progress": self.clock.progress,
+            "retries": self.retries,
+            "lr_scale": self.lr_scale,
+        }
+        return nets, optims, rest
+
+    def restore(self, nets: dict[str, Tensor], optims: dict[str, Tensor], rest: dict[str, Any], path: Path) -> None:
+        """Become the game whose `state` was read from `path`. Raises GansmithError naming a tensor that does not fit."""
+        split = {k.removeprefix("ema."): v for k, v in nets.items() if k.startswith("ema.")}
+        fit(self.nets, {k: v for k, v in nets.items() if not k.startswith("ema.")}, path)
+        fit(self.ema, split, path)
+        self.optims, self.owners, self.waiting = {}, {}, {}
+        for name, tensor in optims.items():
+            player, key = name.split("|", 1)
+            self.waiting.setdefault(player, {})[key] = tensor
+        self.clock = Clock(int(rest["round"]), int(rest["seen"]), float(rest["progress"]))
+        self.retries, self.lr_scale = int(rest["retries"]), float(rest["lr_scale"])
+        self.sums, self.counts, self.doubts = {}, {}, {}
+
+    def _parameters(self, player: str) -> list[tuple[str, nn.Parameter]]:
+        return [(f"{n}.{k}", p) for n in self.owners[player] for k, p in self.nets[n].named_parameters() if p.requires_grad]
+
+    def _fill(self, player: str, saved: dict[str, Tensor]) -> None:
+        """Put a saved state into a fresh optimizer, each tensor in the memory layout of its parameter."""
+        if not saved:
+            return
+        optim = self.optims[player]
+        state: dict[int, dict[str, Tensor]] = {}
+        for i, (key, p) in enumerate(self._parameters(player)):
+            for name in (n for n in saved if n.rsplit("|", 1)[0] == key):
+                value = saved[name]
+                value = torch.empty_like(p).copy_(value) if value.ndim else value.clone()
+                state.setdefault(i, {})[name.rsplit("|", 1)[1]] = value
+        optim.load_state_dict(optim.state_dict() | {"state": state})
+
+
+def _norm(grads: list[Tensor]) -> Tensor:
+    """The Euclidean norm of all gradients of a net together."""
+    return nn.utils.get_total_norm(grads) if grads else torch.zeros(())
+
+
+def _refuse(player: str, names: list[str], values: Tensor) -> None:
+    finite = torch.isfinite(values)
+    if not finite.all():
+        i = int((~finite).int().argmax())
+        raise Diverged(player, names[i].removeprefix(f"{player}/"), float(values[i]))
+
+
+def fit(nets: nn.Module, saved: dict[str, Tensor], path: Path) -> None:
+    """Load tensors by name, refusing the first that is missing, left over or of another shape."""
+    own = nets.state_dict()
+    for name in sorted(own.keys() ^ saved.keys()):
+        what = f"lacks {name}" if name in own else f"holds {name}, which the recipe does not build"
+        raise GansmithError(f"{path} {what}: it was written by another recipe or with other fields; use that run's own.")
+    for name, tensor in own.items():
+        if tensor.shape != saved[name].shape:
+            raise GansmithError(
+                f"{path} holds {name} of shape {tuple(saved[name].shape)}, but the recipe builds {tuple(tensor.shape)}: "
+                "it was written by another recipe or with other fields; use that run's own."
+            )
+    nets.load_state_dict(saved)

@@ -1,0 +1,275 @@
+"""The training loop: rounds, and at each tick a checkpoint, a record and pictures."""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+import torch
+from torch import Tensor
+
+from gansmith.core import Generates, Nets
+from gansmith.engine import checkpoint, pictures
+from gansmith.engine.devices import Place
+from gansmith.engine.display import Display, count, duration
+from gansmith.engine.game import Diverged, Game, seed_everywhere
+from gansmith.engine.records import Records
+from gansmith.engine.rundir import RunDir
+from gansmith.errors import TrainingError
+
+RETRIES = 3
+TICK_SECONDS = 120.0  # at the latest, whatever the tick in samples
+SHOWN = 64  # samples in a grid
+SHOWN_POINTS = 4000
+
+Score = Callable[[Callable[[int], Tensor]], dict[str, float]]
+"""Judges a generator: given a function that draws n samples, named scores; "score" is the one to minimise."""
+
+
+@dataclass
+class Budget:
+    """When a training ends: after so many real samples, or so many minutes, whichever comes first."""
+
+    samples: int | None
+    minutes: float | None
+
+    def progress(self, seen: int, seconds: float) -> float:
+        """The share that is spent, 1 at the end."""
+        by_samples = seen / self.samples if self.samples else 0.0
+        by_time = seconds / (60 * self.minutes) if self.minutes else 0.0
+        return min(1.0, max(by_samples, by_time))
+
+
+@dataclass
+class Outcome:
+    """How a call of `train` ended: "done", or the name of the signal that stopped it."""
+
+    how: str = "done"
+    seconds: float = 0.0
+    retries: list[str] = field(default_factory=list)
+
+
+class Trainer:
+    """Plays a game to the end of its budget and keeps its run directory.
+
+    Args:
+        game: fresh, or restored from a checkpoint.
+        run: where to write (the first process only).
+        place: device and processes.
+        budget: when to end.
+        tick: samples between two ticks.
+        display: where progress is told.
+        real: a few real samples (N, ...) for the pictures.
+        score: judges the generator at every tick; the best checkpoint is kept.
+        spent: seconds already spent by earlier sessions of this run.
+        command: what the user types to go on after an interruption.
+    """
+
+    def __init__(
+        self,
+        game: Game,
+        run: RunDir,
+        place: Place,
+        budget: Budget,
+        *,
+        tick: int,
+        display: Display,
+        real: Tensor | None = None,
+        score: Score | None = None,
+        spent: float = 0.0,
+        command: str = "",
+    ) -> None:
+        self.game, self.run, self.place, self.budget, self.tick = game, run, place, budget, tick
+        self.display, self.real, self.score, self.spent, self.command = display, real, score, spent, command
+        self.started = self.ticked = time.perf_counter()
+        self.first_seen = self.ticked_seen = game.clock.seen
+        self.signal: str | None = None
+        self.rate = 0.0
+        self.records: Records | None = None
+
+    @property
+    def seconds(self) -> float:
+        return self.spent + time.perf_counter() - self.started
+
+    def play(self) -> Outcome:
+        """Train to the end, or until a signal. Raises TrainingError when three retries did not help."""
+        outcome = Outcome()
+        if self.place.first:
+            self.run.clean()
+            self.records = Records(self.run.path, self.game.clock.seen)
+        try:
+            with self._signals():
+                if self.game.clock.round == 0:
+                    self._tick()
+                self._loop(outcome)
+        finally:
+            self.display.close()
+            if self.records is not None:
+                self.records.close()
+        outcome.seconds = self.seconds
+        return outcome
+
+    def _loop(self, outcome: Outcome) -> None:
+        while (progress := self._agree()) < 1.0 and self.signal is None:
+            clock = self.game.clock
+            clock.progress = progress
+            try:
+                self.game.play()
+                if self._due(clock.seen):
+                    self._tick()
+            except Diverged as e:
+                outcome.retries.append(self._retry(e))
+            self.display.update(progress, self._note(clock.seen))
+        self.game.clock.progress = progress
+        try:
+            if self.game.clock.seen != self.ticked_seen:
+                self._tick()
+        except Diverged as e:
+            outcome.retries.append(self._retry(e))
+            return self._loop(outcome)
+        if self.records is not None:
+            self.records.plot(always=True)
+        if self.signal is not None:
+            outcome.how = self.signal
+            self.display.say(
+                f"{self.signal}: saved at {count(self.game.clock.seen)} samples. Go on with: {self.command}"
+            )
+
+    def _agree(self) -> float:
+        """The progress and a pending stop, the same on every process."""
+        seconds = self.seconds
+        if self.place.world > 1:
+            mine = torch.tensor([self.signal is not None, seconds if self.place.first else 0.0], dtype=torch.float64)
+            stop, seconds = self.place.fabric.all_reduce(mine, reduce_op="sum").tolist()  # type: ignore[union-attr]
+            self.signal = self.signal or ("stop" if stop else None)
+        return self.budget.progress(self.game.clock.seen, seconds)
+
+    def _due(self, seen: int) -> bool:
+        crossed = seen // self.tick > self.ticked_seen // self.tick
+        late = self.place.world == 1 and time.perf_counter() - self.ticked > TICK_SECONDS
+        return crossed or late
+
+    # -- ticks
+
+    def _tick(self) -> None:
+        """Save, measure, draw. Raises Diverged, before anything is written, if the state is not finite."""
+        game, now = self.game, time.perf_counter()
+        game.settle()
+        means = game.means()
+        if now > self.ticked and game.clock.seen > self.ticked_seen:
+            self.rate = (game.clock.seen - self.ticked_seen) / (now - self.ticked)
+        if self.place.first and self.records is not None:
+            path = self._save()
+            record = {"seen": game.clock.seen, "round": game.clock.round, "seconds": round(self.seconds, 2)}
+            record |= {"rate": round(self.rate, 1), **means, **self._judge(path.name)}
+            self.records.add(record)
+            self._draw()
+            self.records.plot()
+            self.display.say(self._line(record))
+            checkpoint.prune(self.run.checkpoints, also={b} if (b := self.run.best()) else set())
+        self.ticked, self.ticked_seen = time.perf_counter(), game.clock.seen
+
+    def _save(self) -> Path:
+        nets, optims, rest = self.game.state()
+        return checkpoint.save(self.run.checkpoints, (nets, optims, rest | {"seconds": round(self.seconds, 3)}))
+
+    def _judge(self, name: str) -> dict[str, float]:
+        if self.score is None or not isinstance(self.game.recipe, Generates):
+            return {}
+        scores = self.score(self.sample)
+        if (value := scores.get("score", math.inf)) < self.run.best_score():
+            self.run.set_best(name, value)
+        return {f"score/{k}": v for k, v in scores.items()}
+
+    def _draw(self) -> None:
+        if not isinstance(self.game.recipe, Generates):
+            return
+        images = self.game.spec.kind == "image"
+        fake = self.sample(SHOWN if images else SHOWN_POINTS)
+        path = self.run.samples / f"{checkpoint.name_of(self.game.clock.seen)}.png"
+        pictures.save_picture(pictures.picture(fake, self.real), path)
+        if self.real is not None and not (self.run.samples / "real.png").exists():
+            pictures.save_picture(pictures.picture(self.real[:SHOWN] if images else self.real), self.run.samples / "real.png")
+
+    def sample(self, n: int) -> Tensor:
+        """n samples of the averaged generator from the same latents at every call."""
+        recipe = self.game.recipe
+        assert isinstance(recipe, Generates)
+        nets = Nets({**self.game.nets, **self.game.ema})
+        z = recipe.draw_latents(n, generator=torch.Generator().manual_seed(self.game.seed))
+        with torch.no_grad():
+            parts = [recipe.generate(nets, part.to(self.game.device)).float().cpu() for part in z.split(256)]
+        return torch.cat(parts)
+
+    def _line(self, record: dict[str, float]) -> str:
+        terms = [f"{k} {v:.4g}" for k, v in record.items() if "/" in k and "grad_norm" not in k]
+        return "  ".join([f"{count(record['seen']):>7} samples", *terms])
+
+    def _note(self, seen: int) -> str:
+        return f"{count(seen)} samples  {count(self._rate(seen))}/s  about {duration(self._left(seen))} left"
+
+    def _rate(self, seen: int) -> float:
+        """Samples a second: since the last tick when that is long enough to tell, else since the start."""
+        now = time.perf_counter()
+        if now - self.ticked > 5 or not self.rate:
+            return (seen - self.ticked_seen) / max(now - self.ticked, 1e-9)
+        return self.rate
+
+    def _left(self, seen: int) -> float:
+        by_samples = (self.budget.samples - seen) / max(self._rate(seen), 1e-9) if self.budget.samples else math.inf
+        by_time = 60 * self.budget.minutes - self.seconds if self.budget.minutes else math.inf
+        return max(0.0, min(by_samples, by_time))
+
+    # -- trouble
+
+    def _retry(self, e: Diverged) -> str:
+        """Go back to the last good checkpoint with halved learning rates; give up after the third time."""
+        at, retries, scale = self.game.clock.seen, self.game.retries + 1, self.game.lr_scale / 2
+        path = self.run.checkpoint()
+        what = f"{e} at {count(at)} samples"
+        if retries > RETRIES:
+            raise TrainingError(
+                f"The training diverged again: {what}. {RETRIES} retries with halved learning rates did not help; the last "
+                f"good checkpoint is {path}. Try a lower lr, a larger gamma or --precision 32."
+            )
+        self.game.restore(*checkpoint.load(path), path)
+        self.game.retries, self.game.lr_scale = retries, scale
+        change = f"learning rates x {scale:g}"
+        text = f"{what}: back to {path.name}, going on with {change} (retry {retries} of {RETRIES})."
+        self.display.say(text)
+        if self.records is not None:
+            self.records.add({"seen": self.game.clock.seen, "event": text})
+        self.ticked, self.ticked_seen = time.perf_counter(), self.game.clock.seen
+        return text
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Ctrl-C and SIGTERM end the round, then save; a second Ctrl-C ends at once."""
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            if self.signal is not None:
+                raise KeyboardInterrupt
+            self.signal = signal.Signals(number).name
+
+        try:
+            before = {s: signal.signal(s, stop) for s in (signal.SIGINT, signal.SIGTERM)}
+        except ValueError:  # not the main thread: the caller owns the signals
+            yield
+            return
+        try:
+            yield
+        finally:
+            for s, handler in before.items():
+                signal.signal(s, handler)
+
+
+def first_samples(draw: Callable[[int], Tensor], n: int, seed: int) -> Tensor:
+    """Real samples for the pictures, the same for the same seed."""
+    seed_everywhere(seed, 1)
+    return draw(n).float().cpu()

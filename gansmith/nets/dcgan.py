@@ -1,0 +1,83 @@
+"""DCGAN's convolutional pair, in the geometry that its followers use.
+
+4 x 4 kernels of stride 2, ReLU in G, LeakyReLU 0.2 in D, normalisation everywhere but at G's output and D's input,
+no bias where normalisation follows nor at the last layers, weights N(0, 0.02^2), gains N(1, 0.02^2). Two more
+resolutions than a power of two suggests: a base of 7 x 7 gives 28 px and its doubles.
+
+Source: Radford et al. 2016, arXiv:1511.06434; geometry of soumith/dcgan.torch and pytorch/examples: at 64 px, 3
+channels, z_dim 100 and width 64 it has their 3,576,704 and 2,765,568 parameters.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from gansmith.nets.shapes import channels_last, pyramid, square
+from gansmith.nn import in_float32, norm, normal_
+
+
+def _widths(width: int, doublings: int) -> list[int]:
+    """Channels per resolution from the finest hidden one to the coarsest: doubled each time, at most 16 times."""
+    return [width * min(2**k, 16) for k in range(doublings)]
+
+
+def _norm(kind: str, channels: int) -> nn.Module:
+    layer = norm(kind, channels, 2)
+    for gain in list(layer.parameters())[:1]:
+        nn.init.normal_(gain, 1.0, 0.02)
+    return layer
+
+
+class Generator(nn.Module):
+    """z (N, z_dim) -> images (N, C, H, W) in [-1, 1].
+
+    Args:
+        z_dim: size of the latent.
+        shape: (C, H, W), H = W one of `shapes.RESOLUTIONS`.
+        width: channels at half the final resolution.
+        norm: "batch" or "none".
+    """
+
+    def __init__(self, z_dim: int, shape: tuple[int, ...], width: int = 64, norm: str = "batch") -> None:
+        super().__init__()
+        channels, resolution = square("dcgan", shape)
+        base, doublings = pyramid(resolution)
+        widths = _widths(width, doublings)[::-1]
+        bias = norm == "none"
+        self.start = normal_(nn.ConvTranspose2d(z_dim, widths[0], base, 1, 0, bias=bias))
+        layers: list[nn.Module] = [_norm(norm, widths[0]), nn.ReLU()]
+        for a, b in pairwise(widths):
+            layers += [normal_(nn.ConvTranspose2d(a, b, 4, 2, 1, bias=bias)), _norm(norm, b), nn.ReLU()]
+        self.body = nn.Sequential(*layers)
+        self.out = normal_(nn.ConvTranspose2d(widths[-1], channels, 4, 2, 1, bias=False))
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.out(self.body(channels_last(self.start(z[:, :, None, None])))).tanh()
+
+
+class Discriminator(nn.Module):
+    """Images (N, C, H, W) -> logits (N,).
+
+    Args:
+        shape: (C, H, W), H = W one of `shapes.RESOLUTIONS`.
+        width: channels at half the first resolution.
+        norm: "batch", "none", or "layer"; per-sample gradient penalties (WGAN-GP, R1) need one of the last two.
+    """
+
+    def __init__(self, shape: tuple[int, ...], width: int = 64, norm: str = "batch") -> None:
+        super().__init__()
+        channels, resolution = square("dcgan", shape)
+        base, doublings = pyramid(resolution)
+        widths = _widths(width, doublings)
+        bias = norm == "none"
+        self.start = normal_(nn.Conv2d(channels, width, 4, 2, 1, bias=bias))
+        layers: list[nn.Module] = [nn.LeakyReLU(0.2)]
+        for a, b in pairwise(widths):
+            layers += [normal_(nn.Conv2d(a, b, 4, 2, 1, bias=bias)), _norm(norm, b), nn.LeakyReLU(0.2)]
+        self.body = nn.Sequential(*layers)
+        self.out = normal_(nn.Conv2d(widths[-1], 1, base, bias=False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return in_float32(self.out, self.body(channels_last(self.start(x)))).flatten()

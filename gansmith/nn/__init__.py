@@ -1,0 +1,21 @@
+"""Blocks with one job each, of which the networks are made. Imports torch only."""
+
+from gansmith.nn.init import LEAKY_GAIN, fan_in_normal_, glorot_uniform_, normal_
+from gansmith.nn.norm import norm
+from gansmith.nn.precision import in_float32
+from gansmith.nn.resample import BinomialDown, BinomialUp, down_average, up_nearest
+from gansmith.nn.spectral import spectral_norm
+
+__all__ = [
+    "LEAKY_GAIN",
+    "BinomialDown",
+    "BinomialUp",
+    "down_average",
+    "fan_in_normal_",
+    "glorot_uniform_",
+    "in_float32",
+    "norm",
+    "normal_",
+    "spectral_norm",
+    "up_nearest",
+]

@@ -1,0 +1,66 @@
+"""LSGAN: least squares instead of cross entropy, so that fakes far from the data are pulled, not given up.
+
+Paper: Least Squares Generative Adversarial Networks, Mao et al. 2017, arXiv:1611.04076, equations 2, 8 and 9.
+Code: xudonmao/LSGAN (not consulted).
+Deviations: the DCGAN pair instead of the paper's deeper one at 112 px.
+Command: gansmith train lsgan --data digits        gansmith train lsgan --data grid25 --coding pearson
+Result: docs/recipes/lsgan.md
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from gansmith.auto import image_settings, point_settings
+from gansmith.core import Clock, Data, DataSpec, Generates, Move, Nets, Player, Recipe, Setting, adam
+from gansmith.nets.pair import pair
+from gansmith.objectives import least_squares_d, least_squares_g
+
+
+@dataclass(frozen=True, kw_only=True)
+class LSGAN(Generates, Recipe):
+    """D regresses codes for data and fakes; G moves its fakes towards a code.
+
+    Args:
+        coding: "01" (fakes 0, data 1, G aims at 1) or "pearson" (-1, 1, 0: a Pearson chi-squared divergence).
+        net: "mlp", "dcgan" or "auto" (dcgan for images, mlp for points).
+        norm: BatchNorm in the dcgan pair; "none" is the paper's stability test.
+        width: of the layer next to the image ("dcgan"), of the hidden layers on points ("mlp").
+        lr: learning rate at the start.
+        lr_final: the share of lr left at the end (linear).
+        beta1: of Adam.
+    """
+
+    ranges = {"beta1": (0.0, 0.999), "lr_final": (0.0, 1.0)}
+
+    coding: Literal["01", "pearson"] = "01"
+    net: Literal["auto", "mlp", "dcgan"] = "auto"
+    norm: Literal["batch", "none"] = "batch"
+    width: int = 64
+    z_dim: int = 100
+    lr: float = 2e-4
+    lr_final: float = 1.0
+    beta1: float = 0.5
+
+    @classmethod
+    def suggest(cls, data: DataSpec, device: torch.device) -> dict[str, Setting]:
+        return point_settings() if data.kind == "points" else image_settings(data, device)
+
+    def build(self, data: DataSpec) -> Nets:
+        G, D = pair(
+            self.net, data.shape, z_dim=self.z_dim, width=self.width, norm_g=self.norm, norm_d=self.norm
+        )
+        return Nets({"G": G, "D": D})
+
+    def round(self, nets: Nets, data: Data, clock: Clock) -> Iterator[Move]:
+        G, D = nets["G"], nets["D"]
+        options = {"lr": clock.linear(self.lr, self.lr * self.lr_final)}
+        optim = adam(self.lr, (self.beta1, 0.999))
+        real = data(self.batch)
+        fake = G(self.draw_latents(self.batch, real.device))
+        yield Player("D", ("D",), optim, options), {"adv": least_squares_d(D(real), D(fake.detach()), self.coding)}
+        yield Player("G", ("G",), optim, options), {"adv": least_squares_g(D(fake), self.coding)}
