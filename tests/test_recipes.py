@@ -106,7 +106,12 @@ def test_what_is_wrong_with_a_file_is_one_sentence(tmp_path: Path) -> None:
     assert "does not define build" in refused(write(tmp_path, GOOD.replace("def build", "def built")))
     assert "put @dataclass" in refused(write(tmp_path, GOOD.replace("@dataclass(frozen=True, kw_only=True)", "")))
     assert "give the field width" in refused(write(tmp_path, GOOD.replace("int = 8", "int")))
-    assert not [name for name in sys.modules if name.startswith("_gansmith_mygan") and not sys.modules[name]]
+
+
+def test_a_file_that_fails_leaves_no_module_behind(tmp_path: Path) -> None:
+    before = set(sys.modules)
+    refused(write(tmp_path, "import no_such_module_here\n"))
+    assert set(sys.modules) == before
 
 
 def test_a_missing_file_names_its_neighbour(tmp_path: Path) -> None:
@@ -122,8 +127,9 @@ def test_errors_inside_a_file_keep_their_traceback(tmp_path: Path) -> None:
 
 
 def test_an_unknown_name_gets_a_hint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write(tmp_path, GOOD, "r3gan.py")
-    monkeypatch.setattr(recipes, "ZOO", tmp_path)
+    (tmp_path / "zoo").mkdir()
+    write(tmp_path / "zoo", GOOD, "r3gan.py")
+    monkeypatch.setattr(recipes, "ZOO", tmp_path / "zoo")
     assert 'Did you mean "r3gan"?' in refused("r3gna") and "gansmith list" in refused("r3gna")
     assert "Did you mean" not in refused("zzzzzz")
     monkeypatch.chdir(tmp_path)
@@ -165,5 +171,7 @@ def test_installed_entry_points_never_replace_the_zoo(monkeypatch: pytest.Monkey
 
 def test_names_and_summaries_do_not_load_torch() -> None:
     code = "import sys; from gansmith import recipes; [recipes.summary(n) for n in recipes.names()]; recipes.plugins()"
-    run = subprocess.run([sys.executable, "-c", code + "; print('torch' in sys.modules)"], capture_output=True, text=True)
+    run = subprocess.run(
+        [sys.executable, "-c", code + "; print('torch' in sys.modules)"], capture_output=True, text=True
+    )
     assert (run.stdout.strip(), run.stderr) == ("False", "")

@@ -2,6 +2,8 @@
 
 A verb's module docstring is its help text, its `Args` dataclass holds its flags, and `run(argv)` does it
 and returns the exit code. Nothing here imports torch until a verb needs it.
+
+Footgun: once the verb `list` was imported, the name `list` in this file is that module.
 """
 
 from __future__ import annotations
@@ -48,7 +50,7 @@ _OS_ERRORS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 training failed, 2 bad input, 130 interrupted."""
     try:
-        code = _dispatch(list(sys.argv[1:] if argv is None else argv))
+        code = _dispatch(sys.argv[1:] if argv is None else argv)
         sys.stdout.flush()
         return code
     except GansmithError as error:
@@ -67,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(f"{_OS_ERRORS[error.errno]}{where}.", 2)
 
 
-def _dispatch(argv: list[str]) -> int:
+def _dispatch(argv: Sequence[str]) -> int:
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(USAGE.format(verbs="\n".join(f"  {verb:12}{about(verb)}" for verb in VERBS)), end="")
         return 0

@@ -54,8 +54,7 @@ def run(argv: list[str]) -> int:
     if recipe and not errors:
         errors += _refusal(recipe, data, options)
     if as_json:
-        facts = {"data": data, "lines": list(report.lines()), "warnings": list(report.warnings), "errors": errors}
-        print(json.dumps(facts, indent=2, ensure_ascii=False))
+        print(json.dumps(asdict(report) | {"errors": errors}, indent=2, ensure_ascii=False))
     else:
         print(*report.lines(), *(f"error: {error}" for error in errors if error not in report.errors), sep="\n")
     return 2 if errors else 0

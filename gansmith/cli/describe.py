@@ -41,7 +41,8 @@ def run(argv: list[str]) -> int:
         print(f"{label + ':':<10}{text}")
     print()
     _print_table(rows(recipe))
-    print(f"\nExamples:\n  gansmith train {name} --data digits --dry-run")
+    known = "digits" if "image" in recipe.kinds else "grid25"
+    print(f"\nExamples:\n  gansmith train {name} --data {known} --dry-run")
     for preset in recipe.presets:
         print(f"  gansmith train {name} --data DATA --preset {preset}")
     return 0
@@ -97,7 +98,9 @@ def _print_table(table: list[tuple[str, str, str, str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    drawn = Table(*HEAD, box=None, padding=(0, 2, 0, 0), header_style="bold")
+    drawn = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for name in HEAD:
+        drawn.add_column(name, overflow="fold")
     for row in table:
         drawn.add_row(*map(Text, row))
     Console().print(drawn)

@@ -44,8 +44,8 @@ class Flag:
 
     @property
     def metavar(self) -> str:
-        """What its value looks like: `INT`, `{crop,pad}`; text is called as the flag is."""
-        return self.name.upper() if self.type in (str, str | None) else metavar(self.type)
+        """What its value looks like: `INT`, `{crop,pad}`; text and positional arguments are called by their name."""
+        return self.name.upper() if self.positional or self.type in (str, str | None) else metavar(self.type)
 
 
 def flags(cls: type) -> list[Flag]:
@@ -122,7 +122,8 @@ def parse_groups(groups: dict[str, list[Flag]], argv: Sequence[str], module: str
 
 def _given(flag: Flag, argv: Sequence[str]) -> bool:
     words = {word.partition("=")[0].replace("_", "-") for word in argv if word.startswith("-")}
-    return flag.positional or bool(words & {flag.shown, flag.shown.replace("--", "--no-", 1)}) or _glued(flag, argv)
+    long = flag.name.replace("_", "-")
+    return flag.positional or bool(words & {flag.shown, f"--{long}", f"--no-{long}"}) or _glued(flag, argv)
 
 
 def _glued(flag: Flag, argv: Sequence[str]) -> bool:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import signal
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from gansmith import recipes
@@ -89,7 +90,7 @@ def run(argv: list[str]) -> int:
             "train needs a recipe: gansmith train RECIPE --data DATA (gansmith list shows the recipes)."
         )
     recipe = recipes.find(name)
-    groups = {"": common, name: _own_fields(recipe, common)}
+    groups = {"": common, Path(name).stem: _own_fields(recipe, common)}
     given = parse_groups(groups, rest, __name__, f"train {name}")
     if not given.get("data"):
         raise GansmithError(

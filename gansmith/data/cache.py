@@ -1,8 +1,8 @@
 """Decoded images on disk: one folder a data set, named by content and settings, written whole or not at all.
 
-    <cache>/<key>/pixels.u8     the images one after another, uint8 N H W C
-    <cache>/<key>/record.json   line 1: SHA-256 of the rest; then what is known of every image
-    <cache>/known/<state>       the key of the data whose files were last seen in this state (size, times, inode)
+<cache>/<key>/pixels.u8     the images one after another, uint8 N H W C
+<cache>/<key>/record.json   line 1: SHA-256 of the rest; then what is known of every image
+<cache>/known/<state>       the key of the data whose files were last seen in this state (size, times, inode)
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def memory_limit() -> int:
 
 def row_digest(row: np.ndarray) -> str:
     """Content hash of one decoded image, 32 hexadecimal digits."""
-    return hashlib.sha256(np.ascontiguousarray(row)).hexdigest()[:32]
+    return hashlib.sha256(row.tobytes()).hexdigest()[:32]
 
 
 def state_of(files: Iterable[Path], settings: str) -> str:

@@ -94,7 +94,7 @@ def open_image(data: bytes) -> Image.Image:
 
 def probe(name: str, label: str | None, data: bytes | Pixels) -> Probe:
     """Size, mode and content hash without decoding; raises whatever a broken header makes Pillow raise."""
-    digest = hashlib.sha256(data if isinstance(data, bytes) else np.ascontiguousarray(data)).hexdigest()
+    digest = hashlib.sha256(data if isinstance(data, bytes) else data.tobytes()).hexdigest()
     if isinstance(data, bytes):
         image = open_image(data)
         return Probe(name, label, image.width, image.height, image.mode, digest)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -36,7 +36,7 @@ class Options:
 
 def options(resolution: int | None, fit: str, background: str, channels: int | None, labels: bool) -> Options:
     """Check the user's wishes."""
-    if resolution is not None and (isinstance(resolution, bool) or not 4 <= int(resolution) <= 2048):
+    if resolution is not None and (not isinstance(resolution, int) or not 4 <= resolution <= 2048):
         raise GansmithError(f"resolution = {resolution} is out of range: give a number of pixels between 4 and 2048.")
     if fit not in FITS:
         raise GansmithError(f'fit = "{fit}" is unknown: choose {", ".join(FITS)}.{did_you_mean(fit, FITS)}')
@@ -66,6 +66,8 @@ def prepare(source: Source, wanted: Options, cache_dir: str | Path | None, progr
     state = state_of(source.files, settings) if source.files else ""
     changed = newest_change(source.files)
     if state and (known := cache.recall(state)):
+        if source.total is not None:  # listed just now, so the files beside the images are known
+            known[2].ignored = dict(source.ignored)
         return Prepared(*known, tuple(cache.notes))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # Pillow's remarks on odd files
@@ -73,10 +75,17 @@ def prepare(source: Source, wanted: Options, cache_dir: str | Path | None, progr
         probes = _survey(source, progress)
         look, record = _settle(source, probes, wanted)
         key = _key(settings, probes, record)
-        array, record = _decoded(source, probes, look, record, wanted, cache, key, progress)
+
+        def fill(file: BinaryIO) -> Record:
+            rows = track(_rows(source, probes, look), len(probes), "decoding", progress)
+            return _write(file, rows, source.title, probes, record, wanted.channels is None and look.channels == 3)
+
+        size = sum(not p.reason for p in probes) * look.resolution**2 * look.channels
+        array, done = _cached(fill, size, cache, key) if source.files else _held(fill)
+    done.ignored = dict(source.ignored)  # the cached record may be of a copy with other files beside it
     if state:
         cache.remember(state, key, changed)
-    return Prepared(key, array, record, tuple(cache.notes))
+    return Prepared(key, array, done, tuple(cache.notes))
 
 
 def _survey(source: Source, progress: bool) -> list[Probe]:
@@ -88,12 +97,17 @@ def _survey(source: Source, progress: bool) -> list[Probe]:
         except Exception as error:  # a hostile file can make its parser raise anything
             return Probe(item.name, item.label, reason=reason(error))
 
-    walk = track(in_parallel(attempt, source.items()), source.total, "looking at the images", progress)
+    walk = track(in_parallel(attempt, source.items(), _chunk(source)), source.total, "looking at the images", progress)
     probes = list(walk)
     if not probes:
         raise GansmithError(_nothing(source))
-    _some_usable(source, probes)
+    _some_usable(source.title, probes)
     return probes
+
+
+def _chunk(source: Source) -> int:
+    """Images a job: files are heavy and may be held in memory while they wait, array rows are light."""
+    return 1 if source.paths else 64
 
 
 def _nothing(source: Source) -> str:
@@ -102,10 +116,12 @@ def _nothing(source: Source) -> str:
     return f'"{source.title}" holds no images; {others}. Image files end in {" ".join(SUFFIXES)}.'
 
 
-def _some_usable(source: Source, probes: list[Probe]) -> None:
+def _some_usable(title: str, probes: list[Probe]) -> None:
     if all(p.reason for p in probes):
         shown = "; ".join(f"{p.name}: {p.reason}" for p in probes[:3])
-        raise GansmithError(f'None of the {len(probes):,} images in "{source.title}" can be used ({shown}): mend or replace them.')
+        raise GansmithError(
+            f'None of the {len(probes):,} images in "{title}" can be used ({shown}): mend or replace them.'
+        )
 
 
 def _settle(source: Source, probes: list[Probe], wanted: Options) -> tuple[Look, Record]:
@@ -114,7 +130,7 @@ def _settle(source: Source, probes: list[Probe], wanted: Options) -> tuple[Look,
     resolution = wanted.resolution or auto_resolution([min(p.width, p.height) for p in good])
     channels = wanted.channels or (1 if all(p.mode in GREY_MODES for p in good) else 3)
     labels, classes = _labels(source, probes, wanted)
-    record = Record(resolution, channels, classes=classes, ignored=dict(source.ignored), labels=labels)
+    record = Record(resolution, channels, classes=classes, labels=labels)
     return Look(resolution, wanted.fit, wanted.background, channels), record
 
 
@@ -134,7 +150,7 @@ def _labels(source: Source, probes: list[Probe], wanted: Options) -> tuple[list[
     if all(t is None for t in texts):
         if not wanted.labels:
             return [], []
-        if not source.files or any("/" not in p.name for p in probes) and source.files[0].suffix in (".npy", ".npz"):
+        if not source.paths:
             raise GansmithError(f'"{source.title}" has no labels: give a .npz with an array "y", or leave labels off.')
         texts = list(labels_from_folders([p.name for p in probes]))
     if any(t is None for t in texts):
@@ -156,29 +172,26 @@ def _key(settings: str, probes: list[Probe], record: Record) -> str:
     return digest.hexdigest()[:32]
 
 
-def _decoded(
-    source: Source, probes: list[Probe], look: Look, record: Record, wanted: Options, cache: Cache, key: str, progress: bool
-) -> tuple[np.ndarray, Record]:
-    """From the cache, or decoded into it; into memory where there is nothing to cache or nowhere to put it."""
-
-    def fill(file: BinaryIO) -> Record:
-        walk = track(_rows(source, probes, look), len(probes), "decoding", progress)
-        return _write(file, walk, source, probes, record, wanted.channels is None and look.channels == 3)
-
-    size = sum(not p.reason for p in probes) * look.resolution**2 * look.channels
-    if source.files:
-        if found := cache.load(key):
-            return found
-        try:
-            return cache.save(key, fill)
-        except OSError as error:
-            why = f'The cache folder "{cache.folder}" cannot take the decoded images ({size / 2**20:,.0f} MiB): {error.strerror or error}'
-            if size > memory_limit():
-                raise GansmithError(f"{why}. Set GANSMITH_CACHE to a folder with room.") from None
-            cache.notes.append(f"{why}; they are held in memory this time.")
+def _held(fill: Callable[[BinaryIO], Record]) -> tuple[np.ndarray, Record]:
+    """Decoded into memory: where there is nothing to cache, or nowhere to put it."""
     buffer = io.BytesIO()
-    done = fill(buffer)
-    return np.frombuffer(buffer.getbuffer(), np.uint8).reshape(done.shape), done
+    record = fill(buffer)
+    return np.frombuffer(buffer.getbuffer(), np.uint8).reshape(record.shape), record
+
+
+def _cached(fill: Callable[[BinaryIO], Record], size: int, cache: Cache, key: str) -> tuple[np.ndarray, Record]:
+    """From the cache, or decoded into it; into memory when it takes nothing and `size` bytes are not too many."""
+    if found := cache.load(key):
+        return found
+    try:
+        return cache.save(key, fill)
+    except OSError as error:
+        need = f"{max(1, size >> 20):,} MiB"
+        why = f'The cache folder "{cache.folder}" cannot take the images ({need}): {error.strerror or error}'
+        if size > memory_limit():
+            raise GansmithError(f"{why}. Set GANSMITH_CACHE to a folder with room.") from None
+        cache.notes.append(f"{why}; they are held in memory this time.")
+        return _held(fill)
 
 
 def _rows(source: Source, probes: list[Probe], look: Look) -> Iterator[Pixels | str]:
@@ -193,14 +206,14 @@ def _rows(source: Source, probes: list[Probe], look: Look) -> Iterator[Pixels | 
         except Exception as error:  # as above
             return reason(error)
 
-    return in_parallel(attempt, zip(source.items(), probes, strict=True))
+    return in_parallel(attempt, zip(source.items(), probes, strict=True), _chunk(source))
 
 
 def _write(
-    file: BinaryIO, rows: Iterator[Pixels | str], source: Source, probes: list[Probe], settled: Record, may_grey: bool
+    file: BinaryIO, rows: Iterator[Pixels | str], title: str, probes: list[Probe], settled: Record, may_grey: bool
 ) -> Record:
     """Write the good rows one after another; keep one channel where colour was only in the file format."""
-    done = Record(settled.resolution, settled.channels, classes=settled.classes, ignored=settled.ignored)
+    done = Record(settled.resolution, settled.channels, classes=settled.classes)
     good = []
     for i, row in enumerate(rows):
         if isinstance(row, str):
@@ -211,7 +224,7 @@ def _write(
         good.append(i)
     if not good:
         reasons = dict(done.bad)
-        _some_usable(source, [p._replace(reason=reasons[p.name]) for p in probes])
+        _some_usable(title, [p._replace(reason=reasons[p.name]) for p in probes])
     if may_grey:
         done.channels = 1
         _drop_colour(file, len(good), done.resolution**2)

@@ -46,9 +46,10 @@ class Source:
         title: for messages.
         files: what lies on disk; a change in any of them is a change of the data. Empty = held in memory.
         items: walks through the images.
-        total: how many there are, where that is known beforehand.
+        total: how many there are, where that is known without walking through them.
         classes: label names in the order of their numbers, where the source fixes that order.
         licence: of the data, where we know it.
+        paths: whether the names are paths, whose folders can serve as labels.
         ignored: endings of the files that are no images, counted by `items`.
     """
 
@@ -58,6 +59,7 @@ class Source:
     total: int | None = None
     classes: tuple[str, ...] = ()
     licence: str = ""
+    paths: bool = True
     ignored: Counter[str] = field(default_factory=Counter)
 
 
@@ -86,7 +88,7 @@ def is_image(name: str) -> bool:
 
 def hidden(name: str) -> bool:
     """Whether any part of the path is hidden or left over from a Macintosh archive."""
-    return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
+    return any(part == "__MACOSX" or (part.startswith(".") and part != "..") for part in PurePosixPath(name).parts)
 
 
 # ---- folders
@@ -95,36 +97,38 @@ def hidden(name: str) -> bool:
 def folder(path: Path) -> Source:
     """All images below a folder, in natural order of their paths; links are followed, but no folder twice."""
     ignored: Counter[str] = Counter()
-    found = sorted(_walk(path, "", set(), ignored), key=lambda pair: natural(pair[0]))
+    found = sorted(_walk(path, ignored), key=lambda pair: natural(pair[0]))
     items = [Item(show(name), read) for name, read in found]
     files = tuple(read.args[0] for _, read in found)
     return Source(show(str(path)), files, lambda: items, len(items), ignored=ignored)
 
 
-def _walk(
-    path: Path, prefix: str, seen: set[tuple[int, int]], ignored: Counter[str]
-) -> Iterator[tuple[str, partial[bytes]]]:
-    """Pairs (relative name, reader) of the images below `path`; a folder that cannot be opened counts as one image."""
-    try:
-        where = path.stat()
-        entries = list(os.scandir(path))
-    except OSError as error:
-        if not prefix:
-            raise GansmithError(f'The folder "{show(str(path))}" cannot be read: {error.strerror}.') from None
-        yield prefix, partial(read_file, path)
-        return
-    if (where.st_dev, where.st_ino) in seen:
-        return
-    seen.add((where.st_dev, where.st_ino))
-    for entry in entries:
-        if hidden(entry.name):
+def _walk(root: Path, ignored: Counter[str]) -> Iterator[tuple[str, partial[bytes]]]:
+    """Pairs (relative name, reader) of the images below `root`; a folder that cannot be opened counts as one image."""
+    todo, seen = [(root, "")], set()
+    while todo:
+        path, prefix = todo.pop()
+        try:
+            where = path.stat()
+            with os.scandir(path) as found:
+                entries = sorted(found, key=lambda entry: entry.name, reverse=True)
+        except OSError as error:
+            if not prefix:
+                raise GansmithError(f'The folder "{show(str(path))}" cannot be read: {error.strerror}.') from None
+            yield prefix, partial(read_file, path)
             continue
-        if _is_folder(entry):
-            yield from _walk(Path(entry.path), f"{prefix}{entry.name}/", seen, ignored)
-        elif is_image(entry.name):
-            yield prefix + entry.name, partial(read_file, Path(entry.path))
-        else:
-            ignored[Path(entry.name).suffix.lower() or "no ending"] += 1
+        if (where.st_dev, where.st_ino) in seen:
+            continue
+        seen.add((where.st_dev, where.st_ino))
+        for entry in entries:
+            if hidden(entry.name):
+                continue
+            if _is_folder(entry):
+                todo.append((Path(entry.path), f"{prefix}{entry.name}/"))
+            elif is_image(entry.name):
+                yield prefix + entry.name, partial(read_file, Path(entry.path))
+            else:
+                ignored[_ending(entry.name)] += 1
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -239,7 +243,9 @@ def _tar_members(path: Path, archive: tarfile.TarFile) -> Iterator[Member]:
 
 def _samples(members: Iterable[Member]) -> Iterator[list[Member]]:
     """Neighbours with one WebDataset key: the path up to the first dot of the last part. At most 16, for memory."""
-    for _, group in itertools.groupby(members, key=lambda m: (PurePosixPath(m[0]).parent, PurePosixPath(m[0]).name.split(".")[0])):
+    for _, group in itertools.groupby(
+        members, key=lambda m: (PurePosixPath(m[0]).parent, PurePosixPath(m[0]).name.split(".")[0])
+    ):
         while parts := list(itertools.islice(group, 16)):
             yield parts
 
@@ -275,7 +281,9 @@ def _raising(error: Exception) -> Callable[[], bytes]:
 
 def unreadable(path: Path, error: BaseException) -> GansmithError:
     """The error for a whole file that cannot be read."""
-    why = error.strerror if isinstance(error, OSError) and error.strerror else "it is cut off, damaged or of another kind"
+    why = (
+        error.strerror if isinstance(error, OSError) and error.strerror else "it is cut off, damaged or of another kind"
+    )
     return GansmithError(f'"{show(str(path))}" cannot be read: {why}. Check the file, or copy it again.')
 
 
@@ -318,8 +326,8 @@ def labels_from_folders(names: list[str]) -> list[str]:
 
 def tar_folder(path: Path) -> Source | None:
     """The shards in a folder that holds tar files and no images, or None."""
-    with contextlib.suppress(OSError):
-        names = sorted((e.name for e in os.scandir(path) if e.is_file() and not hidden(e.name)), key=natural)
+    with contextlib.suppress(OSError), os.scandir(path) as entries:
+        names = sorted((e.name for e in entries if e.is_file() and not hidden(e.name)), key=natural)
         tars = tuple(path / name for name in names if name.lower().endswith(TAR_SUFFIXES))
         if tars and not any(is_image(name) for name in names):
             return tar_files(tars)

@@ -14,12 +14,11 @@ from typing import TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
-CHUNK = 16
 PLAIN_EVERY = 10.0  # seconds between plain progress lines
 
 
-def in_parallel(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """`map(function, items)` on threads, in order, holding only a few results at a time.
+def in_parallel(function: Callable[[T], R], items: Iterable[T], chunk: int = 1) -> Iterator[R]:
+    """`map(function, items)` on threads, in order, `chunk` items a job, holding only a few jobs at a time.
 
     Threads do, because reading, decoding and resizing all release Python's lock.
 
@@ -28,14 +27,17 @@ def in_parallel(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     workers, walk = min(32, cores), iter(items)
-    with ThreadPoolExecutor(workers) as pool:
-        waiting: deque[Future[list[R]]] = deque()
-        while chunk := list(itertools.islice(walk, CHUNK)):
-            waiting.append(pool.submit(lambda part: [function(item) for item in part], chunk))
+    waiting: deque[Future[list[R]]] = deque()
+    pool = ThreadPoolExecutor(workers)
+    try:
+        while part := list(itertools.islice(walk, chunk)):
+            waiting.append(pool.submit(lambda part: [function(item) for item in part], part))
             if len(waiting) > 2 * workers:
                 yield from waiting.popleft().result()
         while waiting:
             yield from waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def track(items: Iterable[T], total: int | None, text: str, progress: bool) -> Iterator[T]:

@@ -1,7 +1,7 @@
 """DCGAN's convolutional pair, in the geometry that its followers use.
 
 4 x 4 kernels of stride 2, ReLU in G, LeakyReLU 0.2 in D, normalisation everywhere but at G's output and D's input,
-no bias where normalisation follows nor at the last layers, weights N(0, 0.02^2), gains N(1, 0.02^2). Two more
+no bias where batch normalisation follows nor at the last layers, weights N(0, 0.02^2), gains N(1, 0.02^2). Two more
 resolutions than a power of two suggests: a base of 7 x 7 gives 28 px and its doubles.
 
 Source: Radford et al. 2016, arXiv:1511.06434; geometry of soumith/dcgan.torch and pytorch/examples: at 64 px, 3
@@ -45,7 +45,7 @@ class Generator(nn.Module):
         channels, resolution = square("dcgan", shape)
         base, doublings = pyramid(resolution)
         widths = _widths(width, doublings)[::-1]
-        bias = norm == "none"
+        bias = norm != "batch"
         self.start = normal_(nn.ConvTranspose2d(z_dim, widths[0], base, 1, 0, bias=bias))
         layers: list[nn.Module] = [_norm(norm, widths[0]), nn.ReLU()]
         for a, b in pairwise(widths):
@@ -71,7 +71,7 @@ class Discriminator(nn.Module):
         channels, resolution = square("dcgan", shape)
         base, doublings = pyramid(resolution)
         widths = _widths(width, doublings)
-        bias = norm == "none"
+        bias = norm != "batch"
         self.start = normal_(nn.Conv2d(channels, width, 4, 2, 1, bias=bias))
         layers: list[nn.Module] = [nn.LeakyReLU(0.2)]
         for a, b in pairwise(widths):

@@ -18,7 +18,7 @@ from gansmith.nn import in_float32, norm, spectral_norm
 def _hidden(inputs: int, widths: Sequence[int], kind: str, slope: float, spectral: bool = False) -> nn.Sequential:
     layers: list[nn.Module] = []
     for a, b in pairwise((inputs, *widths)):
-        linear = nn.Linear(a, b)
+        linear = nn.Linear(a, b, bias=kind != "batch")
         layers += [spectral_norm(linear) if spectral else linear, norm(kind, b, 0), nn.LeakyReLU(slope)]
     return nn.Sequential(*layers)
 

@@ -56,7 +56,7 @@ class Block(nn.Module):
         super().__init__()
         hidden = 2 * width
         groups = max(1, hidden // group_size)
-        if hidden % groups:
+        if groups > 1 and hidden % group_size:
             raise GansmithError(f"r3gan: width {width} must be a multiple of {group_size / 2:g} (group_size / 2).")
         gain = LEAKY_GAIN * depth**-0.25
         self.expand = fan_in_normal_(nn.Conv2d(width, hidden, 1), gain)
@@ -173,9 +173,11 @@ class Discriminator(nn.Module):
         self.embed = _embedding(num_classes, features, features**-0.5) if num_classes else None
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        h = self.body(channels_last(self.start(x)))
-        h = in_float32(self.out, (h.float() * self.basis).sum((2, 3)))
+        h = in_float32(self.head, self.body(channels_last(self.start(x))))
         return (h * self.embed(y)).sum(1) if self.embed is not None else h.squeeze(1)
+
+    def head(self, h: Tensor) -> Tensor:
+        return self.out((h * self.basis).sum((2, 3)))
 
 
 def _embedding(num_classes: int, dim: int, gain: float = 1.0) -> nn.Embedding:

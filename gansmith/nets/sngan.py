@@ -116,8 +116,10 @@ class Discriminator(nn.Module):
         self.out = _maybe(spectral, glorot_uniform_(nn.Linear(widths[-1], 1, bias=resolution > 32)))
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.blocks(channels_last(x)).relu()
-        return in_float32(self.out, h.float().sum((2, 3))).squeeze(1)
+        return in_float32(self.head, self.blocks(channels_last(x)).relu())
+
+    def head(self, h: Tensor) -> Tensor:
+        return self.out(h.sum((2, 3))).squeeze(1)
 
 
 def _maybe(spectral: bool, layer: L) -> L:

@@ -28,7 +28,7 @@ class DRAGAN(Generates, Recipe):
 
     Args:
         net: "mlp", "dcgan" or "auto" (dcgan for images, mlp for points).
-        norm_g: BatchNorm in G or "none"; D never has BatchNorm, which would couple the samples.
+        norm_g: "batch", "none" or "auto" (batch in dcgan, none in mlp); D never has BatchNorm, which would couple the samples.
         width: of the layer next to the image ("dcgan"), of the hidden layers on points ("mlp").
         gp_weight: lambda.
         slope: k, the slope that D is held to around the data.
@@ -41,7 +41,7 @@ class DRAGAN(Generates, Recipe):
     ranges = {"betas": (0.0, 0.9999), "lr_final": (0.0, 1.0)}
 
     net: Literal["auto", "mlp", "dcgan"] = "auto"
-    norm_g: Literal["batch", "none"] = "batch"
+    norm_g: Literal["auto", "batch", "none"] = "auto"
     width: int = 64
     z_dim: int = 100
     gp_weight: float = 10.0

@@ -30,7 +30,7 @@ class FGAN(Generates, Recipe):
         divergence: which: "kl", "reverse_kl", "pearson", "hellinger", "jensen_shannon" or "gan".
         nonsaturating: G raises T on its fakes (the paper's practical choice) instead of lowering the bound itself.
         net: "mlp", "dcgan" or "auto" (mlp: the paper's kind).
-        width: of the hidden layers on points, an eighth of it on images ("mlp"); of the layer next to the image ("dcgan").
+        width: of the hidden layers ("mlp"); of the layer next to the image ("dcgan").
         lr: learning rate at the start.
         lr_final: the share of lr left at the end (linear).
         beta1: of Adam.
@@ -41,7 +41,7 @@ class FGAN(Generates, Recipe):
     divergence: Literal["kl", "reverse_kl", "pearson", "hellinger", "jensen_shannon", "gan"] = "jensen_shannon"
     nonsaturating: bool = True
     net: Literal["auto", "mlp", "dcgan"] = "auto"
-    width: int = 150
+    width: int = 1200
     z_dim: int = 100
     lr: float = 2e-4
     lr_final: float = 1.0
@@ -49,7 +49,7 @@ class FGAN(Generates, Recipe):
 
     @classmethod
     def suggest(cls, data: DataSpec, device: torch.device) -> dict[str, Setting]:
-        return point_settings() if data.kind == "points" else image_settings(data, device, width=150)
+        return point_settings() if data.kind == "points" else image_settings(data, device, width=1200)
 
     def build(self, data: DataSpec) -> Nets:
         G, V = pair("mlp" if self.net == "auto" else self.net, data.shape, z_dim=self.z_dim, width=self.width)

@@ -32,7 +32,7 @@ class GAN(Generates, Recipe):
         objective: G's cost: "nonsaturating" (the one that was trained), "minimax" (the one that was analysed; its
             gradient vanishes when D is sure) or "maximum_likelihood" (few samples carry it).
         net: "mlp", "dcgan" or "auto" (mlp: the paper's kind).
-        width: of the hidden layers on points, an eighth of it on images ("mlp"); of the layer next to the image ("dcgan").
+        width: of the hidden layers ("mlp"); of the layer next to the image ("dcgan").
         n_critic: moves of D per move of G, k in the paper.
         smoothing: the real target is 1 - smoothing (one-sided label smoothing).
         gamma: weight of R1, as gamma / 2 * R1; 0 is the original game. Wants D without BatchNorm.
@@ -47,7 +47,7 @@ class GAN(Generates, Recipe):
 
     objective: Literal["nonsaturating", "minimax", "maximum_likelihood"] = "nonsaturating"
     net: Literal["auto", "mlp", "dcgan"] = "auto"
-    width: int = 150
+    width: int = 1200
     z_dim: int = 100
     n_critic: int = 1
     smoothing: float = 0.0
@@ -59,7 +59,7 @@ class GAN(Generates, Recipe):
 
     @classmethod
     def suggest(cls, data: DataSpec, device: torch.device) -> dict[str, Setting]:
-        return point_settings() if data.kind == "points" else image_settings(data, device, width=150)
+        return point_settings() if data.kind == "points" else image_settings(data, device, width=1200)
 
     def build(self, data: DataSpec) -> Nets:
         net = "mlp" if self.net == "auto" else self.net

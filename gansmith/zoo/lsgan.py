@@ -28,7 +28,7 @@ class LSGAN(Generates, Recipe):
     Args:
         coding: "01" (fakes 0, data 1, G aims at 1) or "pearson" (-1, 1, 0: a Pearson chi-squared divergence).
         net: "mlp", "dcgan" or "auto" (dcgan for images, mlp for points).
-        norm: BatchNorm in the dcgan pair; "none" is the paper's stability test.
+        norm: "batch", "none" (the paper's stability test) or "auto" (batch in dcgan, none in mlp).
         width: of the layer next to the image ("dcgan"), of the hidden layers on points ("mlp").
         lr: learning rate at the start.
         lr_final: the share of lr left at the end (linear).
@@ -39,7 +39,7 @@ class LSGAN(Generates, Recipe):
 
     coding: Literal["01", "pearson"] = "01"
     net: Literal["auto", "mlp", "dcgan"] = "auto"
-    norm: Literal["batch", "none"] = "batch"
+    norm: Literal["auto", "batch", "none"] = "auto"
     width: int = 64
     z_dim: int = 100
     lr: float = 2e-4

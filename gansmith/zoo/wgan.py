@@ -29,8 +29,8 @@ class WGAN(Generates, Recipe):
 
     Args:
         net: "mlp", "dcgan" or "auto" (dcgan for images, mlp for points).
-        norm_g: "batch", or "none": the paper's robustness test.
-        norm_d: BatchNorm in the critic, as in the paper's DCGAN critic, or "none".
+        norm_g: "batch", "none" (the paper's robustness test) or "auto" (batch in dcgan, none in mlp).
+        norm_d: the same for the critic; the paper's DCGAN critic has BatchNorm.
         width: of the layer next to the image ("dcgan"), of the hidden layers on points ("mlp").
         n_critic: critic moves per generator move.
         n_critic_start: critic moves in the first `rounds_start` rounds and in every `restart_every`-th round.
@@ -41,8 +41,8 @@ class WGAN(Generates, Recipe):
     """
 
     net: Literal["auto", "mlp", "dcgan"] = "auto"
-    norm_g: Literal["batch", "none"] = "batch"
-    norm_d: Literal["batch", "none"] = "batch"
+    norm_g: Literal["auto", "batch", "none"] = "auto"
+    norm_d: Literal["auto", "batch", "none"] = "auto"
     width: int = 64
     z_dim: int = 100
     n_critic: int = 5

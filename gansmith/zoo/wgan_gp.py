@@ -31,7 +31,7 @@ class WGANGP(Generates, Recipe):
 
     Args:
         net: "mlp", "dcgan", "resnet" (32, 64, 128 px) or "auto" (dcgan for images, mlp for points).
-        norm_g: BatchNorm in G or "none"; the critic never has BatchNorm, which would couple the samples.
+        norm_g: "batch", "none" or "auto" (batch in dcgan, none in mlp); the critic never has BatchNorm, which would couple the samples.
         width: of the smallest layer ("dcgan"), of every block ("resnet") or of the hidden layers ("mlp").
         n_critic: critic moves per generator move.
         gp_weight: lambda.
@@ -54,7 +54,7 @@ class WGANGP(Generates, Recipe):
     }
 
     net: Literal["auto", "mlp", "dcgan", "resnet"] = "auto"
-    norm_g: Literal["batch", "none"] = "batch"
+    norm_g: Literal["auto", "batch", "none"] = "auto"
     width: int = 64
     z_dim: int = 128
     n_critic: int = 5
@@ -79,8 +79,8 @@ class WGANGP(Generates, Recipe):
 
     def check(self, data: DataSpec) -> None:
         super().check(data)
-        if self.net == "resnet" and self.norm_g == "none":
-            raise GansmithError('norm_g = "none" is for the nets dcgan and mlp: the resnet G has BatchNorm.')
+        if self.net == "resnet" and self.norm_g != "auto":
+            raise GansmithError(f'norm_g = "{self.norm_g}" is for the nets dcgan and mlp: the resnet G has BatchNorm; leave it out.')
 
     def round(self, nets: Nets, data: Data, clock: Clock) -> Iterator[Move]:
         G, D = nets["G"], nets["D"]

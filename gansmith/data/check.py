@@ -1,0 +1,165 @@
+"""The data check: what is in a set of images, and by name what is wrong with it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from gansmith.data.cache import Record
+
+NAMES = 10  # shown of each kind of trouble
+FEW, VERY_FEW = 1000, 100
+RARE = 20  # images of one class
+
+
+@dataclass(frozen=True)
+class Report:
+    """Findings on one set. `errors` stop a training, `warnings` do not.
+
+    Args:
+        title: the source.
+        note: one line that says all (for sets without files).
+        count: images found, bad ones too.
+        usable: images that could be decoded.
+        train, held_out: how the usable ones are split.
+        width, height: least, median and greatest, pixels.
+        modes: pixel format -> how many, as Pillow names them.
+        labels: class name -> how many; empty without labels.
+        corrupt: (name, reason) of each image left out.
+        flat: names of images of one colour all over.
+        duplicates: groups of names whose pixels are equal after decoding.
+        small: names of images that had to be enlarged.
+        learned: one line on the size and treatment that training sees.
+    """
+
+    title: str
+    note: str = ""
+    count: int = 0
+    usable: int = 0
+    train: int = 0
+    held_out: int = 0
+    width: tuple[int, int, int] = (0, 0, 0)
+    height: tuple[int, int, int] = (0, 0, 0)
+    modes: dict[str, int] = field(default_factory=dict)
+    labels: dict[str, int] = field(default_factory=dict)
+    corrupt: tuple[tuple[str, str], ...] = ()
+    flat: tuple[str, ...] = ()
+    duplicates: tuple[tuple[str, ...], ...] = ()
+    small: tuple[str, ...] = ()
+    learned: str = ""
+    errors: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def lines(self) -> list[str]:
+        """The report as plain text, one finding a line."""
+        if self.note:
+            return [self.note]
+        text = [
+            f"{self.title}: {self.count:,} images, {self.usable:,} usable",
+            f"size: {_range('width', self.width)}, {_range('height', self.height)} (least, median, greatest)",
+            f"pixels: {', '.join(f'{mode} {n:,}' for mode, n in self.modes.items())}",
+            f"training sees: {self.learned}; {self.train:,} images, {self.held_out:,} held out",
+        ]
+        if self.labels:
+            text.append(f"labels: {', '.join(f'{name} {n:,}' for name, n in self.labels.items())}")
+        text += _listed("left out", [f"{name} ({why})" for name, why in self.corrupt])
+        text += _listed("one colour all over", self.flat)
+        text += _listed("exact duplicates", [" = ".join(_first(group, 4)) for group in self.duplicates], "groups")
+        text += _listed("smaller than trained on, so enlarged", self.small)
+        text += [f"warning: {line}" for line in self.warnings]
+        return text + [f"error: {line}" for line in self.errors]
+
+
+def examine(title: str, record: Record, held_out: int, learned: str, notes: Sequence[str] = ()) -> Report:
+    """The report on decoded images."""
+    groups: dict[str, list[str]] = {}
+    for name, digest in zip(record.names, record.digests, strict=True):
+        groups.setdefault(digest, []).append(name)
+    usable = len(record.names)
+    counts = Counter(record.labels)
+    report = Report(
+        title=title,
+        count=usable + len(record.bad),
+        usable=usable,
+        train=usable - held_out,
+        held_out=held_out,
+        width=_three([w for w, _ in record.sizes]),
+        height=_three([h for _, h in record.sizes]),
+        modes=dict(Counter(record.modes).most_common()),
+        labels={name: counts[i] for i, name in enumerate(record.classes)},
+        corrupt=tuple(record.bad),
+        flat=tuple(name for name, flat in zip(record.names, record.flat, strict=True) if flat),
+        duplicates=tuple(tuple(group) for group in groups.values() if len(group) > 1),
+        small=tuple(n for n, s in zip(record.names, record.sizes, strict=True) if min(s) < record.resolution),
+        learned=learned,
+        errors=_errors(title, len(groups), usable),
+    )
+    advice = (*notes, *_size_advice(report, len(groups)), *_label_advice(report), *_file_advice(record))
+    return Report(**{**report.__dict__, "warnings": advice})
+
+
+def _errors(title: str, distinct: int, usable: int) -> tuple[str, ...]:
+    if usable == 1:
+        return (f'"{title}" holds one image: a GAN learns from many, give at least {FEW:,}.',)
+    if distinct == 1:
+        return (
+            f'All {usable:,} images in "{title}" are the same picture: there is nothing to learn, give different ones.',
+        )
+    return ()
+
+
+def _size_advice(report: Report, distinct: int) -> list[str]:
+    advice = []
+    if 1 < report.usable < VERY_FEW:
+        advice.append(f"only {report.usable} images: expect copies of them; collect at least {FEW:,}")
+    elif 1 < report.usable < FEW:
+        advice.append(
+            f"{report.usable} images are few: the discriminator may learn them by heart; aim for {FEW:,} or more"
+        )
+    repeated = report.usable - distinct
+    if report.usable > 1 and repeated:
+        advice.append(f"{repeated:,} images repeat others exactly: remove the copies, or they weigh more than the rest")
+    if report.flat:
+        advice.append(f"{len(report.flat):,} images are one colour all over: remove them unless they belong there")
+    if 2 * len(report.small) > report.usable:
+        advice.append("most images are smaller than the chosen resolution and were enlarged: choose a smaller one")
+    return advice
+
+
+def _label_advice(report: Report) -> list[str]:
+    if len(report.labels) == 1:
+        return [f'all labels are "{next(iter(report.labels))}": with one class, labels teach nothing']
+    rare = [f"{name} ({n})" for name, n in report.labels.items() if n < RARE]
+    return [f"classes with fewer than {RARE} images: {_and_more(rare)}"] if rare else []
+
+
+def _file_advice(record: Record) -> list[str]:
+    advice = []
+    if record.bad:
+        advice.append(f"{len(record.bad):,} images could not be used and were left out")
+    if record.ignored:
+        kinds = sorted(record.ignored.items(), key=lambda pair: -pair[1])
+        advice.append("files that are no images were passed over: " + _and_more([f"{k} ({n:,})" for k, n in kinds]))
+    return advice
+
+
+def _three(values: list[int]) -> tuple[int, int, int]:
+    ordered = sorted(values)
+    return ordered[0], ordered[len(ordered) // 2], ordered[-1]
+
+
+def _range(word: str, three: tuple[int, int, int]) -> str:
+    return f"{word} {three[0]}" if three[0] == three[2] else f"{word} {three[0]} / {three[1]} / {three[2]}"
+
+
+def _first(names: Sequence[str], limit: int) -> list[str]:
+    return [*names[:limit], *(["..."] if len(names) > limit else [])]
+
+
+def _and_more(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMES]) + (f" and {len(names) - NAMES:,} more" if len(names) > NAMES else "")
+
+
+def _listed(word: str, names: Sequence[str], unit: str = "") -> list[str]:
+    return [f"{word}, {len(names):,}{' ' * bool(unit)}{unit}: {_and_more(names)}"] if names else []

@@ -1,0 +1,85 @@
+"""The endless shuffled stream that a round draws from: a pure function of seed and position."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gansmith.data.images import Images
+from gansmith.data.points import Points
+from gansmith.errors import GansmithError
+
+
+def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
+    """The order of `count` samples in one epoch, int64, the same with every version of numpy.
+
+    Sorting raw Philox output is used because numpy promises that stream for good, and its shuffles not.
+    """
+    bits = np.random.Philox(np.random.SeedSequence([seed, epoch]))
+    return np.argsort(bits.random_raw(count), kind="stable")
+
+
+class Stream:
+    """`gansmith.core.Data` over a set: `stream(n)` gives this process's next n samples.
+
+    All processes together draw n * world samples a call; this one gets its consecutive share. Every sample comes
+    once an epoch. Points are drawn fresh from torch's global random state, which the engine seeds each round.
+
+    Args:
+        dataset: what to draw from.
+        draws: fields in the order wanted; one gives a tensor, several a tuple.
+        seed: of the order, 0 or greater.
+        device: where the samples go.
+        rank, world: this process among all.
+    """
+
+    def __init__(
+        self,
+        dataset: Images | Points,
+        draws: Sequence[str] = ("x",),
+        *,
+        seed: int,
+        device: torch.device | str = "cpu",
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        if seed < 0:
+            raise GansmithError(f"seed = {seed} is out of range: give a whole number of at least 0.")
+        missing = [name for name in draws if name not in dataset.spec.fields]
+        if missing:
+            raise GansmithError(f'"{dataset.spec.name}" has no "{missing[0]}", which this recipe draws.')
+        self.dataset, self.draws, self.seed = dataset, tuple(draws), seed
+        self.device, self.rank, self.world = torch.device(device), rank, world
+        self.seen = 0
+        self._epoch, self._order = -1, np.zeros(0, np.int64)
+
+    def seek(self, seen: int) -> None:
+        """Go to the position after `seen` samples (all processes together)."""
+        self.seen = seen
+
+    def __call__(self, n: int) -> Tensor | tuple[Tensor, ...]:
+        """The next n samples: "x" (n, ...) float32, "y" (n,) int64; a tuple when there are several fields."""
+        start = self.seen + self.rank * n
+        self.seen += n * self.world
+        if isinstance(self.dataset, Points):
+            return self.dataset.draw(n, self.device)
+        got = self.dataset.fetch(self.positions(start, n), self.draws, self.device)
+        return got[0] if len(got) == 1 else got
+
+    def positions(self, start: int, n: int) -> np.ndarray:
+        """Positions in the training set of the samples start to start + n - 1 of the stream."""
+        parts, count = [], self.dataset.spec.count
+        while n > 0:
+            epoch, offset = divmod(start, count)
+            part = self._epoch_order(epoch)[offset : offset + n]
+            parts.append(part)
+            start, n = start + len(part), n - len(part)
+        return np.concatenate(parts) if parts else np.zeros(0, np.int64)
+
+    def _epoch_order(self, epoch: int) -> np.ndarray:
+        if epoch != self._epoch:
+            self._epoch, self._order = epoch, epoch_order(self.dataset.spec.count, self.seed, epoch)
+        return self._order

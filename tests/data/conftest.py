@@ -1,0 +1,46 @@
+"""Images to test with, and a cache folder of each test's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture(autouse=True)
+def cache_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("GANSMITH_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture
+def noise() -> Callable[..., np.ndarray]:
+    """noise(seed, height, width, channels): random uint8 pixels, smooth enough to survive lossy formats."""
+
+    def make(seed: int, height: int = 32, width: int = 32, channels: int = 3) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        small = Image.fromarray(rng.integers(0, 256, (4, 4, 3), np.uint8)).resize(
+            (width, height), Image.Resampling.BILINEAR
+        )
+        pixels = np.asarray(small)
+        return pixels if channels == 3 else pixels[..., 0]
+
+    return make
+
+
+@pytest.fixture
+def photos(tmp_path: Path, noise: Callable[..., np.ndarray]) -> Callable[..., Path]:
+    """photos(n, size): a folder with n different colour PNGs, named 0.png to n-1.png."""
+
+    def make(count: int = 40, size: tuple[int, int] = (32, 32), name: str = "photos") -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        for i in range(count):
+            Image.fromarray(noise(i, size[1], size[0])).save(folder / f"{i}.png")
+        return folder
+
+    return make
