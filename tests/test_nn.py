@@ -10,11 +10,13 @@ import torch
 import torch.nn.functional as F
 from scipy.signal import convolve2d
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from gansmith.nn import (
     LEAKY_GAIN,
     BinomialDown,
     BinomialUp,
+    PenalisedConv2d,
     down_average,
     fan_in_normal_,
     glorot_uniform_,
@@ -160,6 +162,65 @@ def test_sigma_is_float32_under_autocast() -> None:
         weight, out = layer.weight, layer(torch.ones(1, 64))
     assert out.dtype == torch.bfloat16
     assert torch.equal(weight, twin.weight)
+
+
+CONVOLUTIONS = {
+    "grouped": dict(kernel_size=3, padding=1, groups=2),
+    "strided": dict(kernel_size=4, stride=2, padding=1),
+    "pointwise": dict(kernel_size=1, bias=False),
+}
+
+
+@pytest.mark.parametrize("options", CONVOLUTIONS.values(), ids=CONVOLUTIONS)
+def test_penalised_convolution_has_exact_derivatives(options: dict) -> None:
+    conv = PenalisedConv2d(4, 6, **options).double()
+    x = torch.randn(2, 4, 6, 6).double().requires_grad_()
+
+    def f(x: Tensor, *parameters: Tensor) -> Tensor:
+        named = dict(zip((k for k, _ in conv.named_parameters()), parameters, strict=True))
+        return torch.func.functional_call(conv, named, (x,))
+
+    inputs = (x, *(p.detach().clone().requires_grad_() for p in conv.parameters()))
+    assert torch.autograd.gradcheck(f, inputs) and torch.autograd.gradgradcheck(f, inputs)
+
+
+@pytest.mark.parametrize("low", [False, True], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("options", CONVOLUTIONS.values(), ids=CONVOLUTIONS)
+def test_penalised_convolution_agrees_with_torch(options: dict, low: bool) -> None:
+    """Values bit for bit; the gradients of a penalty on two forward passes up to the order of sums."""
+    results = []
+    for kind in (PenalisedConv2d, nn.Conv2d):
+        torch.manual_seed(1)
+        conv = kind(4, 6, **options)
+        x = torch.randn(2, 3, 4, 6, 6, requires_grad=True)
+        with torch.autocast("cpu", torch.bfloat16, enabled=low):
+            a, b = F.leaky_relu(conv(x[0]), 0.2), F.leaky_relu(conv(x[1]), 0.2)
+        (slope,) = torch.autograd.grad((a.float() ** 2 + b.float()).sum(), x, create_graph=True)
+        (slope.square().sum() + b.float().sum()).backward()
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=low):
+            assert torch.equal(F.leaky_relu(conv(x[0]), 0.2), a)
+        results.append((a, b, [p.grad for p in conv.parameters()], conv.state_dict().keys()))
+    (a, b, grads, keys), (a_, b_, grads_, keys_) = results
+    assert torch.equal(a, a_) and torch.equal(b, b_) and a.dtype == a_.dtype and keys == keys_
+    for p, q in zip(grads, grads_, strict=True):
+        assert (p - q).norm() <= (0.02 if low else 1e-5) * q.norm()
+
+
+@pytest.mark.parametrize("wanted, calls", [("input", 1), ("weight", 1), ("both", 2)])
+def test_penalised_convolution_computes_only_what_is_asked_for(wanted: str, calls: int) -> None:
+    class Count(TorchDispatchMode):
+        calls = 0
+
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            self.calls += func is torch.ops.aten.convolution_backward.default
+            return func(*args, **(kwargs or {}))
+
+    conv, x = PenalisedConv2d(2, 2, 3), torch.randn(1, 2, 4, 4, requires_grad=True)
+    y = conv(x).sum()
+    inputs = {"input": [x], "weight": [conv.weight], "both": [x, conv.weight]}[wanted]
+    with Count() as count:
+        torch.autograd.backward(y, inputs=inputs)
+    assert count.calls == calls and all(t.grad is not None for t in inputs)
 
 
 def sparse(x: np.ndarray) -> np.ndarray:

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -32,7 +33,7 @@ from torch import Tensor, nn
 
 from gansmith.errors import GansmithError
 from gansmith.nets.shapes import channels_last, pyramid, square
-from gansmith.nn import LEAKY_GAIN, BinomialDown, BinomialUp, fan_in_normal_, in_float32
+from gansmith.nn import LEAKY_GAIN, BinomialDown, BinomialUp, PenalisedConv2d, fan_in_normal_, in_float32
 
 
 def stages(resolution: int) -> int:
@@ -50,27 +51,24 @@ class Block(nn.Module):
     Args:
         group_size: channels a group of the 3x3 convolution has; the paper's cardinality is 2 * width / group_size.
         depth: number of blocks in the whole net.
+        conv: the class of its convolutions.
     """
 
-    def __init__(self, width: int, group_size: int, depth: int) -> None:
+    def __init__(self, width: int, group_size: int, depth: int, conv: type[nn.Conv2d] = nn.Conv2d) -> None:
         super().__init__()
         hidden = 2 * width
         groups = max(1, hidden // group_size)
         if groups > 1 and hidden % group_size:
             raise GansmithError(f"r3gan: width {width} must be a multiple of {group_size / 2:g} (group_size / 2).")
         gain = LEAKY_GAIN * depth**-0.25
-        self.expand = fan_in_normal_(nn.Conv2d(width, hidden, 1), gain)
-        self.mix = fan_in_normal_(nn.Conv2d(hidden, hidden, 3, padding=1, groups=groups), gain)
-        self.project = fan_in_normal_(nn.Conv2d(hidden, width, 1, bias=False), 0.0)
+        self.expand = fan_in_normal_(conv(width, hidden, 1), gain)
+        self.mix = fan_in_normal_(conv(hidden, hidden, 3, padding=1, groups=groups), gain)
+        self.project = fan_in_normal_(conv(hidden, width, 1, bias=False), 0.0)
 
     def forward(self, x: Tensor) -> Tensor:
         h = F.leaky_relu(self.expand(x), 0.2)
         h = F.leaky_relu(self.mix(h), 0.2)
         return x + self.project(h)
-
-
-def _blocks(width: int, count: int, group_size: int, depth: int) -> list[nn.Module]:
-    return [Block(width, group_size, depth) for _ in range(count)]
 
 
 def _pointwise(a: int, b: int) -> nn.Module:
@@ -123,9 +121,9 @@ class Generator(nn.Module):
         self.embed = _embedding(num_classes, z_dim) if num_classes else None
         self.start = fan_in_normal_(nn.Linear(z_dim * (2 if num_classes else 1), widths[0], bias=False))
         self.basis = nn.Parameter(torch.randn(widths[0], base, base))
-        layers = _blocks(widths[0], counts[0], group_size, depth)
+        layers: list[nn.Module] = [Block(widths[0], group_size, depth) for _ in range(counts[0])]
         for (a, b), n in zip(pairwise(widths), counts[1:], strict=True):
-            layers += [_pointwise(a, b), BinomialUp(), *_blocks(b, n, group_size, depth)]
+            layers += [_pointwise(a, b), BinomialUp(), *(Block(b, group_size, depth) for _ in range(n))]
         self.body = nn.Sequential(*layers)
         self.out = fan_in_normal_(nn.Conv2d(widths[-1], channels, 1, bias=False))
 
@@ -163,9 +161,10 @@ class Discriminator(nn.Module):
         channels, base, counts = _plan(shape, widths, blocks)
         depth = sum(counts)
         self.start = fan_in_normal_(nn.Conv2d(channels, widths[-1], 1, bias=False))
-        layers = _blocks(widths[-1], counts[-1], group_size, depth)
+        block = partial(Block, group_size=group_size, depth=depth, conv=PenalisedConv2d)
+        layers: list[nn.Module] = [block(widths[-1]) for _ in range(counts[-1])]
         for (a, b), n in zip(pairwise(widths[::-1]), counts[-2::-1], strict=True):
-            layers += [BinomialDown(), _pointwise(a, b), *_blocks(b, n, group_size, depth)]
+            layers += [BinomialDown(), _pointwise(a, b), *(block(b) for _ in range(n))]
         self.body = nn.Sequential(*layers)
         self.basis = nn.Parameter(torch.randn(widths[0], base, base) / base)
         features = widths[0] if num_classes else 1

@@ -1,5 +1,6 @@
 """Blocks with one job each, of which the networks are made. Imports torch only."""
 
+from gansmith.nn.conv import PenalisedConv2d
 from gansmith.nn.init import LEAKY_GAIN, fan_in_normal_, glorot_uniform_, normal_
 from gansmith.nn.norm import norm
 from gansmith.nn.precision import in_float32
@@ -10,6 +11,7 @@ __all__ = [
     "LEAKY_GAIN",
     "BinomialDown",
     "BinomialUp",
+    "PenalisedConv2d",
     "down_average",
     "fan_in_normal_",
     "glorot_uniform_",

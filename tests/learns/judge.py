@@ -1,7 +1,8 @@
 """An independent judge of digits: a small classifier trained on the real ones.
 
 It says which classes a generator draws, how sure it is, and how far the drawn digits are from the real ones in its
-penultimate features (Fréchet distance), as a multiple of the distance between two halves of the real ones.
+penultimate features (Fréchet distance), as a multiple of the distance between two sets of real ones, the training
+and the held-out part, always with equally many samples a side.
 """
 
 from __future__ import annotations
@@ -66,9 +67,8 @@ class Judge:
         logits, _ = self._look(test)
         self.accuracy = float((logits.argmax(1) == test_y).double().mean())
         self.sure = float((logits.softmax(1).amax(1) >= CONFIDENT).double().mean())
-        order = torch.randperm(len(self.real), generator=torch.Generator().manual_seed(seed))
-        self.halves = [self._look(self.real[part])[1].double().numpy() for part in order.chunk(2)]
-        self.unit = frechet(*self.halves)
+        self.test = self._look(test)[1].double().numpy()
+        self.unit = self._distance(self._look(self.real)[1])
 
     def _fit(self, x: Tensor, y: Tensor, epochs: int) -> None:
         optim = torch.optim.AdamW(self.net.parameters(), 1e-3, weight_decay=1e-2)
@@ -90,12 +90,17 @@ class Judge:
         return self.net.head(features), features
 
     def verdict(self, samples: Tensor) -> Verdict:
-        """Judge samples (N, 1, 28, 28) in [-1, 1]; the distance takes as many as half of the real digits."""
+        """Judge samples (N, 1, 28, 28) in [-1, 1]; give at least 2,000."""
         logits, features = self._look(samples)
         shares = torch.bincount(logits.argmax(1), minlength=10).double().numpy() / len(samples)
         sure = float((logits.softmax(1).amax(1) >= CONFIDENT).double().mean()) / self.sure
-        half = self.halves[0]
-        return Verdict(shares, sure, frechet(features[: len(half)].double().numpy(), half) / self.unit)
+        return Verdict(shares, sure, self._distance(features) / self.unit)
+
+    def _distance(self, features: Tensor) -> float:
+        """Mean Fréchet distance of disjoint sets of features, each as large as the held-out set, from that set."""
+        size = len(self.test)
+        parts = [p.double().numpy() for p in features.split(size) if len(p) == size]
+        return float(np.mean([frechet(p, self.test) for p in parts]))
 
 
 def frechet(a: np.ndarray, b: np.ndarray) -> float:
