@@ -100,7 +100,7 @@ def speedup(slow: Sequence[float], fast: Sequence[float]) -> dict[str, float]:
 def verdict(what: str, value: float, at_least: float | None = None, at_most: float | None = None) -> dict[str, Any]:
     """A figure beside its target, which is a lower or an upper bound."""
     assert (at_least is None) != (at_most is None)
-    passed = value >= at_least if at_least is not None else value <= at_most  # type: ignore[operator]
+    passed = value >= at_least if at_least is not None else value <= at_most
     bound = f">= {at_least:g}" if at_least is not None else f"<= {at_most:g}"
     return {"what": what, "value": _short(value), "target": bound, "pass": bool(passed)}
 

@@ -69,6 +69,6 @@ def _convolution(
 ) -> Callable[[], Tensor]:
     dtype = {"32": torch.float32, "bf16": torch.bfloat16}[precision]
     layer = torch.nn.Conv2d(a, b, kernel, stride, 1, bias=False).requires_grad_(False)
-    layer = layer.to(dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    layer = layer.to(dtype=dtype, memory_format=torch.channels_last)
     x = torch.randn(batch, a, side, side, dtype=dtype).contiguous(memory_format=torch.channels_last)
     return lambda: layer(x)

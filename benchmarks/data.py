@@ -82,11 +82,19 @@ def opening(room: Path, count: int, size: tuple[int, int], wait: float) -> tuple
 
 def stored(room: Path, side: int, count: int) -> dict[str, Dataset]:
     """The same random images held in memory and mapped from disk."""
-    pixels = np.random.default_rng(0).integers(0, 256, (count, side, side, 3), np.uint8)
-    memory = open_data(pixels, resolution=side, cache_dir=room / "arrays", progress=False)
+    path = room / f"{side}.npy"
+    np.save(path, np.random.default_rng(0).integers(0, 256, (count, side, side, 3), np.uint8))
+    memory = open_data(path, resolution=side, cache_dir=room / "arrays", progress=False)
     with patch.object(cache, "memory_limit", lambda: 0):
-        mapped = open_data(pixels, resolution=side, cache_dir=room / "arrays", progress=False)
+        mapped = open_data(path, resolution=side, cache_dir=room / "arrays", progress=False)
+    assert [isinstance(data._array, np.memmap) for data in (memory, mapped)] == [False, True]
     return {"memory": memory, "mapped": mapped}
+
+
+def draw(stream: Stream, batch: int) -> None:
+    """What one timed call draws."""
+    for _ in range(DRAWS):
+        stream(batch)
 
 
 def drawing(room: Path, side: int, count: int, batch: int) -> dict[str, Callable[[], Any]]:
@@ -100,13 +108,13 @@ def drawing(room: Path, side: int, count: int, batch: int) -> dict[str, Callable
     cast = launch("cpu").caster(precision)
     game = Game(recipe, spec, Stream(sets["memory"], seed=0), cast=cast, channels_last=True)
     names = {f"{side} px: batch from {where}": stream for where, stream in streams.items()}
-    batches = {name: lambda s=s: [s(batch) for _ in range(DRAWS)] and None for name, s in names.items()}
+    batches = {name: lambda s=s: draw(s, batch) for name, s in names.items()}
     return batches | {f"{side} px: step of DCGAN": game.play}
 
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     args = parse(arguments("data", __doc__ or "", repeats=10), argv)
-    count, batch = (12, 4) if args.quick else (500, 64)
+    count, batch = (12, 4) if args.quick else (300, 64)
     size = (96, 64) if args.quick else (640, 480)
     counts = {28: 40, 64: 20} if args.quick else {28: 5000, 64: 5000, 256: 1000}
     with tempfile.TemporaryDirectory() as folder:

@@ -174,13 +174,12 @@ def main(argv: list[str] | None = None) -> int:
     for name in args.names or recipes.names():
         try:
             all_found[name] = measure(name, args.minutes, args.seeds)
+            figures.write_text(json.dumps(all_found, indent=1) + "\n", encoding="utf-8")
+            fill(DOCS / "recipes" / f"{name}.md", section(name, all_found[name]))
+            fill(DOCS / "recipes" / "index.md", overview(all_found))
         except (GansmithError, TrainingError) as error:
             failed = 1
             print(f"{name}: {error}", file=sys.stderr)
-            continue
-        figures.write_text(json.dumps(all_found, indent=1) + "\n", encoding="utf-8")
-        fill(DOCS / "recipes" / f"{name}.md", section(name, all_found[name]))
-        fill(DOCS / "recipes" / "index.md", overview(all_found))
     return failed
 
 
