@@ -58,14 +58,14 @@ def measure(name: str, minutes: float, seeds: int) -> Entry:
 
 def train(name: str, data: str, budget: dict[str, float], seeds: int) -> Entry:
     """Train with seeds 0, 1, ... and judge each; the picture and the losses shown are seed 0's."""
-    runs, fields = [], {}
+    runs, settings = [], {}
     with tempfile.TemporaryDirectory() as folder:
         for seed in range(seeds):
             run = gansmith.train(name, data, seed=seed, quiet=True, out=Path(folder) / str(seed), **budget)
             if run.how != "done":
                 sys.exit(f"stopped by {run.how}")
             samples = run.load().sample(DRAWN[data], seed=seed, batch=500)
-            fields = fields or run.info()["fields"]
+            settings = settings or {key: run.info()[key] for key in ("precision", "fields")}
             last = [r for r in records.read(run.path / "metrics.jsonl") if "event" not in r][-1]
             losses = {k: v for k, v in last.items() if "/" in k and "grad_norm" not in k and "score/" not in k}
             spent = {"seed": seed, "seen": run.seen, "seconds": round(run.seconds, 1)}
@@ -73,7 +73,7 @@ def train(name: str, data: str, budget: dict[str, float], seeds: int) -> Entry:
             if seed == 0:
                 draw(samples, data, DOCS / "images" / f"{name}-{data}.png")
     options = "".join(f" --{key} {value:g}" for key, value in budget.items())
-    return {"command": f"gansmith train {name} --data {data}{options}", "fields": fields, "runs": runs}
+    return {"command": f"gansmith train {name} --data {data}{options}", **settings, "runs": runs}
 
 
 @cache

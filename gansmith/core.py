@@ -121,7 +121,7 @@ class Recipe(ABC):
 
     Args:
         batch: real samples a move, over all processes together.
-        samples: the budget, in real samples seen by the first player.
+        samples: the budget, in real samples drawn, all draws of a round counted.
         ema_half_life: of the averaged generator, in ksamples; 0 switches the average off.
     """
 
@@ -185,6 +185,9 @@ class Generates:
     """Ability: latents -> samples. By default standard normal latents (N, z_dim) and the network "G".
 
     Evaluation, explorer and export ask `isinstance(recipe, Generates)`, never for a recipe's name.
+
+    Args:
+        z_dim: size of the latent.
     """
 
     averaged: ClassVar[tuple[str, ...]] = ("G",)

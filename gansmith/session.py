@@ -121,7 +121,7 @@ class Session:
 
     def _score(self) -> Score | None:
         """For sets with known modes: how many the generator holds, and the share of samples near one."""
-        if getattr(self.dataset, "modes", None) is None:
+        if not len(getattr(self.dataset, "modes", ())):
             return None
 
         def score(draw: Any) -> dict[str, float]:
