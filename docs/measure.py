@@ -34,6 +34,10 @@ from gansmith.errors import GansmithError, TrainingError
 
 DOCS = Path(__file__).resolve().parent
 KINDS = {"digits": "image", "grid25": "points"}
+MORE = {  # further runs on digits that a page speaks of
+    "dcgan": {"the preset r1": {"preset": "r1"}, "no BatchNorm in G": {"norm_g": "none"}},
+    "wgan_gp": {"no BatchNorm in G": {"norm_g": "none"}},
+}
 DRAWN = {"digits": 2500, "grid25": 10_000}  # samples that are judged
 SHOWN, SHOWN_POINTS, PICTURE_BYTES = 64, 4000, 60_000
 MARKERS = re.compile(r"(<!-- measured:begin -->\n).*?(<!-- measured:end -->)", re.DOTALL)
@@ -53,10 +57,14 @@ def measure(name: str, minutes: float, seeds: int) -> Entry:
     for data in (d for d, kind in KINDS.items() if kind in recipes.find(name).kinds):
         found[data] = train(name, data, {"minutes": minutes} if data == "digits" else {}, seeds)
         print(f"{name} on {data}: {result(data, found[data]['runs'])}", flush=True)
+    found["more"] = {}
+    for title, fields in MORE.get(name, {}).items():
+        found["more"][title] = train(name, "digits", {"minutes": minutes, **fields}, seeds)
+        print(f"{name}, {title}: {result('digits', found['more'][title]['runs'])}", flush=True)
     return found
 
 
-def train(name: str, data: str, budget: dict[str, float], seeds: int) -> Entry:
+def train(name: str, data: str, budget: dict[str, Any], seeds: int) -> Entry:
     """Train with seeds 0, 1, ... and judge each; the picture and the losses shown are seed 0's."""
     runs, settings = [], {}
     with tempfile.TemporaryDirectory() as folder:
@@ -71,9 +79,14 @@ def train(name: str, data: str, budget: dict[str, float], seeds: int) -> Entry:
             spent = {"seed": seed, "seen": run.seen, "seconds": round(run.seconds, 1)}
             runs.append(spent | verdict(data, samples) | {"losses": losses})
             if seed == 0:
-                draw(samples, data, DOCS / "images" / f"{name}-{data}.png")
-    options = "".join(f" --{key} {value:g}" for key, value in budget.items())
-    return {"command": f"gansmith train {name} --data {data}{options}", **settings, "runs": runs}
+                draw(samples, data, DOCS / "images" / image_name(name, data, budget))
+    options = "".join(f" --{key.replace('_', '-')} {value}" for key, value in budget.items())
+    return {"command": f"gansmith train {name} --data {data}{options}", **settings, "image": image_name(name, data, budget), "runs": runs}
+
+
+def image_name(name: str, data: str, budget: dict[str, Any]) -> str:
+    """The picture's file: recipe, data, and what is unusual about the run."""
+    return "-".join([name, data, *(f"{k}-{v}" for k, v in budget.items() if k != "minutes")]) + ".png"
 
 
 @cache
@@ -124,15 +137,17 @@ def result(data: str, runs: list[Entry]) -> str:
 def section(name: str, found: Entry) -> str:
     """What a recipe's page says between its markers."""
     lines = ["", "| data | command | samples seen | minutes | result | seeds |", "|---|---|---|---|---|---|"]
-    parts = {data: found[data]["runs"] for data in KINDS if data in found}
-    for data, runs in parts.items():
+    parts = {data: (data, found[data]) for data in KINDS if data in found}
+    parts |= {f"digits, {title}": ("digits", part) for title, part in found["more"].items()}
+    for title, (data, part) in parts.items():
+        runs = part["runs"]
         spent = f"{count(mean(r['seen'] for r in runs))} | {mean(r['seconds'] for r in runs) / 60:.1f}"
-        lines.append(f"| {data} | `{found[data]['command']}` | {spent} | {result(data, runs)} | {len(runs)} |")
-    for data, runs in parts.items():
-        losses = ", ".join(f"`{k}` {v:.3g}" for k, v in runs[0]["losses"].items())
+        lines.append(f"| {title} | `{part['command']}` | {spent} | {result(data, runs)} | {len(runs)} |")
+    for title, (data, part) in parts.items():
+        losses = ", ".join(f"`{k}` {v:.3g}" for k, v in part["runs"][0]["losses"].items())
         what = f"{SHOWN} samples" if data == "digits" else f"{SHOWN_POINTS} samples over real points"
-        lines += ["", f"Losses at the end on {data} (means over the last tick, seed 0): {losses}.", ""]
-        lines.append(f"![{name} on {data}: {what}, seed 0](../images/{name}-{data}.png)")
+        lines += ["", f"Losses at the end on {title} (means over the last tick, seed 0): {losses}.", ""]
+        lines.append(f"![{name} on {title}: {what}, seed 0](../images/{part['image']})")
     return "\n".join([*lines, "", f"{found['date']}, {made(found)}. Repeat: `{found['script']}`.", "", ""])
 
 

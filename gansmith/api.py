@@ -1,15 +1,16 @@
 """The Python API: train, resume, load. The command line is a thin layer over it.
 
-    import gansmith
+import gansmith
 
-    run = gansmith.train("r3gan", data="photos/", resolution=64)
-    gan = run.load()
-    images = gan.sample(16, seed=0)          # (16, 3, 64, 64) in [-1, 1]
+run = gansmith.train("r3gan", data="photos/", resolution=64)
+gan = run.load()
+images = gan.sample(16, seed=0)          # (16, 3, 64, 64) in [-1, 1]
 """
 
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,7 +28,9 @@ from gansmith.engine.display import count, duration
 from gansmith.engine.game import Game, fit
 from gansmith.engine.rundir import RunDir
 from gansmith.errors import GansmithError
-from gansmith.session import Session, fields_from_yaml, open_session, reopen_session
+from gansmith.session import Session, fields_from_yaml, open_session, recipe_of, reopen_session
+
+BLOCK = 64  # latents drawn at a time: torch's normal numbers depend on how many are asked for
 
 __all__ = ["GAN", "Run", "info", "load", "plan", "resume", "train"]
 
@@ -125,8 +128,9 @@ def train(
         tick=tick,
         quiet=quiet,
     )
-    run = session.create(out)
-    return _play(session, run)
+    with session.place.told_once():
+        game = session.game()
+        return _play(session, session.create(out), game)
 
 
 def plan(recipe: str | Path | type[Recipe], data: Any, *, samples: int | None = None, **options: Any) -> dict[str, Any]:
@@ -135,7 +139,9 @@ def plan(recipe: str | Path | type[Recipe], data: Any, *, samples: int | None = 
     Plays a few rounds to measure. Takes the arguments of `train`.
     """
     keys = ("resolution", "fit", "background", "channels", "labels")
-    loading = {"fit": "crop", "background": "white", "labels": False} | {k: options.pop(k) for k in keys if k in options}
+    loading = {"fit": "crop", "background": "white", "labels": False} | {
+        k: options.pop(k) for k in keys if k in options
+    }
     common = {k: options.pop(k) for k in _SESSION if k in options}
     options.pop("out", None)
     given = options | ({} if samples is None else {"samples": samples})
@@ -185,14 +191,16 @@ def resume(
     session = reopen_session(
         folder, samples=samples, minutes=minutes, data=data, device=device, devices=devices, quiet=quiet
     )
-    return _play(session, folder)
+    with session.place.told_once():
+        return _play(session, folder, session.game())
 
 
-def _play(session: Session, run: RunDir) -> Run:
+def _play(session: Session, run: RunDir, game: Game) -> Run:
     with _determinism(session.config["deterministic"]), session.locked(run):
-        trainer = session.trainer(run)
-        outcome = trainer.play()
-    seen = trainer.game.clock.seen
+        if session.place.first:
+            run.write_config(session.config)
+        outcome = session.trainer(run, game).play()
+    seen = game.clock.seen
     if outcome.how == "done":
         session.display.say(f"Done: {count(seen)} samples in {duration(outcome.seconds)}. Everything is in {run.path}")
         session.display.say(f"Draw from it: gansmith sample {run.path} -n 64")
@@ -202,6 +210,8 @@ def _play(session: Session, run: RunDir) -> Run:
 @contextmanager
 def _determinism(on: bool) -> Iterator[None]:
     before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    if on:  # cuBLAS asks for it; it counts only before the first CUDA matrix product of the process
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(on or before[0])
     torch.backends.cudnn.benchmark = not on
     try:
@@ -226,15 +236,18 @@ class GAN:
         self._quick: Nets | None = None
 
     def __repr__(self) -> str:
-        return f"<GAN {recipes.name_of(type(self.recipe))} of {self.spec.name} {self.spec.shape}, {count(self.seen)} samples seen>"
+        name, data = recipes.name_of(type(self.recipe)), self.spec
+        return f"<GAN {name} of {data.name} {data.shape}, {count(self.seen)} samples seen>"
 
     @property
     def device(self) -> torch.device:
         return next(self.nets.parameters()).device
 
     def draw_latents(self, n: int, seed: int = 0) -> Tensor:
-        """Latents (n, z_dim) from the prior, the same on every device for the same seed."""
-        return self._generates().draw_latents(n, generator=torch.Generator().manual_seed(seed))
+        """Latents (n, z_dim) from the prior: the first n of an endless row that only the seed decides."""
+        recipe, generator = self._generates(), torch.Generator().manual_seed(seed)
+        blocks = [recipe.draw_latents(BLOCK, generator=generator) for _ in range(-(-n // BLOCK))]
+        return torch.cat(blocks)[:n]
 
     def generate(self, z: Tensor, batch: int = 64) -> Tensor:
         """Samples (N, ...) float32 on the CPU from latents z (N, z_dim)."""
@@ -288,10 +301,10 @@ def load(
 def load_checkpoint(folder: RunDir, path: Path, raw: bool, device: str, precision: str) -> GAN:
     """The model in one checkpoint folder of a run."""
     config = folder.read_config()
-    cls = recipes.find(config["recipe"])
-    recipe = cls(**fields_from_yaml(config["fields"]))
+    recipe = recipe_of(config, folder)
     spec = DataSpec(**fields_from_yaml(config["data"]["spec"]))
-    nets = recipe.build(spec)
+    with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they are
+        nets = recipe.build(spec)
     saved = checkpoint.load_nets(path)
     averages = {k.removeprefix("ema."): v for k, v in saved.items() if k.startswith("ema.")}
     plain = {k: v for k, v in saved.items() if not k.startswith("ema.")}

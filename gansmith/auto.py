@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import torch
 
@@ -27,18 +28,44 @@ def settle(
     Raises:
         GansmithError: an unknown field or preset, a value out of range, data that the recipe cannot learn.
     """
-    known = {f.name for f in fields(cls)}
-    for name in given:
-        if name not in known:
-            raise GansmithError(f"{cls.__name__} has no field {name!r}.{did_you_mean(name, known)}")
     if preset is not None and preset not in cls.presets:
         there = ", ".join(cls.presets) or "none"
-        raise GansmithError(f"{cls.__name__} has no preset {preset!r} (there are: {there}).{did_you_mean(preset, cls.presets)}")
+        raise GansmithError(
+            f"{cls.__name__} has no preset {preset!r} (there are: {there}).{did_you_mean(preset, cls.presets)}"
+        )
     values = dict(cls.presets[preset]) if preset is not None else {}
     auto = {} if preset is not None else {k: v for k, v in cls.suggest(data, device).items() if k not in given}
-    recipe = cls(**values | {k: v.value for k, v in auto.items()} | dict(given))
+    recipe = make(cls, values | {k: v.value for k, v in auto.items()} | dict(given))
     recipe.check(data)
     return recipe, auto
+
+
+def make(cls: type[Recipe], values: Mapping[str, Any]) -> Recipe:
+    """The recipe with these fields. Raises GansmithError for an unknown field or a value of the wrong type."""
+    known, hints = {f.name for f in fields(cls)}, get_type_hints(cls)
+    for name, value in values.items():
+        if name not in known:
+            raise GansmithError(f"{cls.__name__} has no field {name!r}.{did_you_mean(name, known)}")
+        if not _fits(value, hints[name]):
+            choices = get_args(hints[name]) if get_origin(hints[name]) is Literal else ()
+            right = ", ".join(map(repr, choices)) or getattr(hints[name], "__name__", str(hints[name]))
+            raise GansmithError(f"{cls.__name__}: {name} = {value!r} does not fit: give {right}.")
+    return cls(**values)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value is of the type that a field's annotation asks for; annotations of other kinds are not judged."""
+    kind, inner = get_origin(hint), get_args(hint)
+    if kind is Literal:
+        return value in inner
+    if kind in (Union, UnionType):
+        return any(_fits(value, part) for part in inner)
+    if kind is tuple:
+        parts = inner[:1] * len(value) if inner[1:] == (...,) and isinstance(value, tuple) else inner
+        return isinstance(value, tuple) and len(value) == len(parts) and all(map(_fits, value, parts))
+    if hint in (int, float):
+        return isinstance(value, (int, hint)) and not isinstance(value, bool)
+    return hint not in (str, bool, NoneType) or isinstance(value, hint)
 
 
 def batch_for(data: DataSpec, best: int) -> Setting:
@@ -54,16 +81,26 @@ def ema_for(batch: int) -> Setting:
     return Setting(batch * 10 / 32, f"10 ksamples at batch 32, in proportion to batch {batch}")
 
 
-def samples_for(data: DataSpec, device: torch.device) -> Setting:
+def samples_for(data: DataSpec, device: torch.device, draws: int = 1) -> Setting:
     """A budget for images: a first good result on a CPU, the order of the papers' budgets on an accelerator."""
-    samples = 500_000 if device.type == "cpu" else 5_000_000
-    return Setting(samples, f"about {samples / max(data.count, 1):.0f} passes over {data.count} samples on {device.type}")
+    samples = draws * (500_000 if device.type == "cpu" else 5_000_000)
+    return Setting(
+        samples, f"about {samples / max(data.count, 1):.0f} passes over {data.count} samples on {device.type}"
+    )
 
 
-def image_settings(data: DataSpec, device: torch.device, batch: int = 64, width: int = 64) -> dict[str, Setting]:
-    """Settings for a convolutional pair: batch, width, average and budget."""
+def image_settings(
+    data: DataSpec, device: torch.device, batch: int = 64, width: int = 64, draws: int = 1
+) -> dict[str, Setting]:
+    """Settings for networks on images: batch, width, average and budget.
+
+    Args:
+        batch: best for this recipe.
+        width: as published; half of it is taken on a CPU.
+        draws: real batches that a round draws.
+    """
     chosen = batch_for(data, batch)
-    out = {"batch": chosen, "ema_half_life": ema_for(chosen.value), "samples": samples_for(data, device)}
+    out = {"batch": chosen, "ema_half_life": ema_for(chosen.value), "samples": samples_for(data, device, draws)}
     if device.type == "cpu":
         out["width"] = Setting(width // 2, "half the published width: four times as many steps on a CPU")
     return out

@@ -13,12 +13,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from typing import Any, ClassVar, NamedTuple, Protocol, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self, get_args, get_origin, get_type_hints
 
 import torch
 from torch import Tensor, nn
 
-from gansmith.errors import GansmithError
+from gansmith.errors import GansmithError, did_you_mean
 
 Nets = nn.ModuleDict
 """Every piece of state lives here, as a parameter or a buffer: a checkpoint is nets + optimizers + clock."""
@@ -136,7 +136,13 @@ class Recipe(ABC):
     ema_half_life: float = 10.0
 
     def __post_init__(self) -> None:
-        """Refuse values out of range: counts below 1, numbers below 0, not finite, or outside `ranges`."""
+        """Refuse values out of range: unknown words, counts below 1, numbers below 0, not finite, outside `ranges`."""
+        for name, hint in get_type_hints(type(self)).items():
+            if get_origin(hint) is Literal and (value := getattr(self, name)) not in get_args(hint):
+                known = [str(word) for word in get_args(hint)]
+                raise GansmithError(
+                    f'{name} = "{value}" is not known: use {", ".join(known)}.{did_you_mean(str(value), known)}'
+                )
         for f in fields(self):
             value = getattr(self, f.name)
             for v in value if isinstance(value, tuple) else (value,):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import platform
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,17 +15,16 @@ import torch
 
 import gansmith
 from gansmith import recipes
-from gansmith.auto import settle
+from gansmith.auto import make, settle
 from gansmith.core import Recipe
-from gansmith.data import Dataset, Stream, open_data
+from gansmith.data import Dataset, Points, Stream, open_data
 from gansmith.engine import checkpoint, devices
 from gansmith.engine.display import Display, Silent, count, display, duration
-from gansmith.engine.game import Game
+from gansmith.engine.game import Diverged, Game
 from gansmith.engine.rundir import RunDir
 from gansmith.engine.train import SHOWN, SHOWN_POINTS, Budget, Score, Trainer
-from gansmith.errors import GansmithError
+from gansmith.errors import GansmithError, TrainingError
 
-FORMAT = 1
 REHEARSAL = 4  # rounds
 
 
@@ -49,35 +48,31 @@ class Session:
 
     def create(self, out: str | Path | None) -> RunDir:
         """Make the run directory and write run.yaml; every process learns where it is."""
-        path, problem = None, None
-        if self.place.first:
-            try:
-                run = RunDir.create(out, f"{Path(self.config['recipe']).stem}-{self.dataset.spec.name}")
-                run.write_config(self.config)
-                path = str(run.path)
-            except GansmithError as e:
-                problem = str(e)
-        path, problem = self.place.fabric.broadcast((path, problem))
-        if problem is not None:
-            raise GansmithError(problem)
-        return RunDir(path)
+
+        def make_run() -> Path:
+            run = RunDir.create(out, f"{Path(self.config['recipe']).stem}-{self.dataset.spec.name}")
+            run.write_config(self.config)
+            return run.path
+
+        return RunDir(self.place.on_first(make_run))
 
     @contextmanager
     def locked(self, run: RunDir) -> Iterator[None]:
-        """The first process holds the run."""
-        if not self.place.first:
-            yield
-            return
-        with run.lock():
+        """The first process holds the run, and removes what a killed one left half written."""
+        with ExitStack() as held:
+
+            def hold() -> None:
+                held.enter_context(run.lock())
+                run.clean()
+
+            self.place.on_first(hold)
             yield
 
     def game(self) -> Game:
         """A fresh game on this process's share of the batch."""
         place, config = self.place, self.config
         rank, world = place.rank, place.world
-        feed = Stream(
-            self.dataset, self.recipe.draws, seed=config["seed"], device=place.device, rank=rank, world=world
-        )
+        feed = Stream(self.dataset, self.recipe.draws, seed=config["seed"], device=place.device, rank=rank, world=world)
         return Game(
             self.recipe.shard(world),
             self.dataset.spec,
@@ -90,9 +85,9 @@ class Session:
             channels_last=self.dataset.spec.kind == "image",
         )
 
-    def trainer(self, run: RunDir) -> Trainer:
-        """A trainer at the run's latest checkpoint, or at the start."""
-        game, spent = self.game(), 0.0
+    def trainer(self, run: RunDir, game: Game) -> Trainer:
+        """A trainer of a fresh game, brought to the run's latest checkpoint if there is one."""
+        spent = 0.0
         if there := checkpoint.all_in(run.checkpoints):
             path = there[-1]
             nets, optims, rest = checkpoint.load(path)
@@ -117,33 +112,42 @@ class Session:
         """A few real samples for the pictures, always the same."""
         feed = Stream(self.dataset, ("x",), seed=self.config["seed"])
         torch.default_generator.manual_seed(self.config["seed"])
-        return feed(SHOWN if self.dataset.spec.kind == "image" else SHOWN_POINTS)
+        real = feed(SHOWN if self.dataset.spec.kind == "image" else SHOWN_POINTS)
+        assert isinstance(real, torch.Tensor)
+        return real
 
     def _score(self) -> Score | None:
         """For sets with known modes: how many the generator holds, and the share of samples near one."""
-        if not len(getattr(self.dataset, "modes", ())):
+        data = self.dataset
+        if not isinstance(data, Points) or not len(data.modes):
             return None
 
-        def score(draw: Any) -> dict[str, float]:
-            modes, quality = self.dataset.coverage(draw(10_000))
-            return {"modes": float(modes), "hq": quality, "score": 1 - modes / len(self.dataset.modes) * quality}
+        def score(draw: Callable[[int], torch.Tensor]) -> dict[str, float]:
+            modes, quality = data.coverage(draw(10_000))
+            return {"modes": float(modes), "hq": quality, "score": 1 - modes / len(data.modes) * quality}
 
         return score
 
     def rehearse(self) -> dict[str, Any]:
         """Play a few rounds without writing anything; say what a training would do and how long it would take."""
         game = self.game()
-        game.play()
-        started, seen = time.perf_counter(), game.clock.seen
-        for _ in range(REHEARSAL):
+        try:
             game.play()
+            started, seen = time.perf_counter(), game.clock.seen
+            for _ in range(REHEARSAL):
+                game.play()
+            game.settle()
+        except Diverged as e:
+            raise TrainingError(f"The training would diverge in the first rounds: {e}. Try a lower lr.") from None
         rate = (game.clock.seen - seen) / (time.perf_counter() - started)
         budget = Budget(**self.config["budget"])
         left = budget.samples / rate if budget.samples else math.inf
         seconds = min(left, 60 * budget.minutes if budget.minutes else math.inf)
         for name, net in game.nets.items():
             self.display.say(f"{name}: {count(sum(p.numel() for p in net.parameters()))} parameters")
-        self.display.say(f"About {count(rate)} samples/s here: {duration(seconds)} in all. Nothing was written (dry run).")
+        self.display.say(
+            f"About {count(rate)} samples/s here: {duration(seconds)} in all. Nothing was written (dry run)."
+        )
         sizes = {name: sum(p.numel() for p in net.parameters()) for name, net in game.nets.items()}
         return {**self.config, "parameters": sizes, "rate": rate, "seconds": seconds}
 
@@ -169,35 +173,38 @@ def open_session(
     cls = recipes.find(recipe) if not isinstance(recipe, type) else recipe
     _positive(minutes=minutes, tick=tick)
     place, shown = _place(device, devices, nodes, quiet)
-    dataset = _open(place, data, options, shown)
-    spec = dataset.spec
-    settled, auto = settle(cls, spec, place.device, given, preset)
-    chosen, why = _precision(precision, place, spec.kind)
-    budget = {"samples": None if minutes is not None and "samples" not in given else settled.samples, "minutes": minutes}
-    config = {
-        "format": FORMAT,
-        "recipe": recipes.name_of(cls),
-        "preset": preset,
-        "fields": fields_to_yaml(asdict(settled)),
-        "automatic": {k: v.reason for k, v in auto.items()} | {"precision": why},
-        "data": {
-            "source": _source(data),
-            "options": dict(options),
-            "fingerprint": dataset.fingerprint,
-            "spec": fields_to_yaml(asdict(spec)),
-            "info": dataset.info,
-        },
-        "seed": seed,
-        "budget": budget,
-        "tick": tick or nice(settled.samples / 20),
-        "device": place.device.type,
-        "devices": place.world,
-        "precision": chosen,
-        "deterministic": deterministic,
-        "versions": _versions(place.device.type),
-    }
-    _tell(config, shown)
-    return Session(config, settled, dataset, place, shown)
+    with place.told_once():
+        dataset = _open(place, data, options, shown)
+        spec = dataset.spec
+        settled, auto = settle(cls, spec, place.device, given, preset)
+        chosen, why = _precision(precision, place, spec.kind)
+        budget = {
+            "samples": None if minutes is not None and "samples" not in given else settled.samples,
+            "minutes": minutes,
+        }
+        config = {
+            "recipe": recipes.name_of(cls),
+            "preset": preset,
+            "fields": fields_to_yaml(asdict(settled)),
+            "automatic": {k: v.reason for k, v in auto.items()} | {"precision": why},
+            "data": {
+                "source": _source(data),
+                "options": dict(options),
+                "fingerprint": dataset.fingerprint,
+                "spec": fields_to_yaml(asdict(spec)),
+                "info": dataset.info,
+            },
+            "seed": seed,
+            "budget": budget,
+            "tick": tick or nice(settled.samples / 20),
+            "device": place.device.type,
+            "devices": place.world,
+            "precision": chosen,
+            "deterministic": deterministic,
+            "versions": _versions(place.device.type),
+        }
+        _tell(config, shown)
+        return Session(config, settled, dataset, place, shown)
 
 
 def reopen_session(
@@ -212,27 +219,33 @@ def reopen_session(
 ) -> Session:
     """The session that run.yaml describes. Raises GansmithError when the data changed or cannot be found."""
     config = run.read_config()
-    cls = recipes.find(config["recipe"])
     _positive(minutes=minutes, samples=samples)
-    values = fields_from_yaml(config["fields"])
     if samples is not None:
-        values["samples"] = config["fields"]["samples"] = config["budget"]["samples"] = samples
-    if minutes is not None:
-        config["budget"]["minutes"] = minutes
-    recipe = cls(**values)
+        config["fields"]["samples"] = samples
+    if samples is not None or minutes is not None:
+        config["budget"] = {"samples": samples, "minutes": minutes}
+    recipe = recipe_of(config, run)
     place, shown = _place(device or config["device"], devices or config["devices"], 1, quiet)
     source = data if data is not None else config["data"]["source"]
     if source is None:
         raise GansmithError(f"{run.path} was trained on an array: give it again, gansmith.resume(run, data=array).")
-    dataset = _open(place, source, config["data"]["options"], Silent())
-    if dataset.fingerprint != config["data"]["fingerprint"]:
-        raise GansmithError(
-            f"The data at {source} changed since {run.path} was started: an exact resume is impossible. "
-            "Restore them, or start a new run."
-        )
-    if place.first and (samples is not None or minutes is not None):
-        run.write_config(config)
+    with place.told_once():
+        dataset = _open(place, source, config["data"]["options"], Silent())
+        if dataset.fingerprint != config["data"]["fingerprint"]:
+            raise GansmithError(
+                f"The data at {_source(source) or 'hand'} are not those that {run.path} was started with: "
+                "an exact resume is impossible. Restore them, or start a new run."
+            )
     return Session(config, recipe, dataset, place, shown)
+
+
+def recipe_of(config: Mapping[str, Any], run: RunDir) -> Recipe:
+    """The recipe that run.yaml describes. Raises GansmithError when it does not know those fields any more."""
+    cls = recipes.find(config["recipe"])
+    try:
+        return make(cls, fields_from_yaml(config["fields"]))
+    except GansmithError as e:
+        raise GansmithError(f"{run.path / 'run.yaml'} does not fit the recipe {config['recipe']}: {e}") from None
 
 
 def _place(device: str, count: int, nodes: int, quiet: bool) -> tuple[devices.Place, Display]:
@@ -244,16 +257,18 @@ def _open(place: devices.Place, data: Any, options: Mapping[str, Any], shown: Di
     """Open the data, on the first process first: it fills the cache that the others read."""
     if isinstance(data, Dataset):
         return data
-    dataset, problem = None, None
+    dataset = None
     for turn in (True, False):
-        if place.first == turn and problem is None:
+        mine = None
+        if place.first == turn:
             try:
                 dataset = open_data(data, **options, progress=turn and not isinstance(shown, Silent))
             except GansmithError as e:
-                problem = str(e)
-        problem = place.fabric.broadcast(problem)
-    if problem is not None or dataset is None:
-        raise GansmithError(problem or f"{data} could not be opened on this machine.")
+                mine = str(e)
+        for problem in place.gather(mine):
+            if problem is not None:
+                raise GansmithError(problem)
+    assert dataset is not None
     for line in dataset.report.lines() if dataset.report is not None else []:
         shown.say(line)
     return dataset

@@ -33,6 +33,10 @@ def run(argv: list[str]) -> int:
     from gansmith import api
 
     facts = api.info(args.run)
-    text = json.dumps(facts, indent=2) if args.json else yaml.safe_dump(facts, sort_keys=False, allow_unicode=True)
+    text = (
+        json.dumps(facts, indent=2)
+        if args.json
+        else yaml.safe_dump(facts, sort_keys=False, allow_unicode=True, width=10**6)
+    )
     print(text.rstrip())
     return 0

@@ -6,7 +6,10 @@ No pickle: a checkpoint from a stranger can be wrong, but it cannot run code.
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from gansmith.engine.files import explained, sweep, write_folder
 from gansmith.errors import GansmithError
 
 FORMAT = 1
+NUMBERS = {"round": int, "seen": int, "progress": float, "retries": int, "lr_scale": float, "seconds": float}
 State = tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Any]]
 
 
@@ -44,9 +48,10 @@ def _save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
     try:
         save_file({k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, path)
     except SafetensorError as e:
-        if "os error 28" in str(e) or "No space" in str(e):
-            raise OSError(28, "No space left on device", str(path)) from None
-        raise
+        code = re.search(r"os error (\d+)", str(e))
+        if code is None:
+            raise
+        raise OSError(int(code[1]), os.strerror(int(code[1])), str(path)) from None
 
 
 def load(path: Path) -> State:
@@ -57,26 +62,21 @@ def load(path: Path) -> State:
 
 def load_state(path: Path) -> dict[str, Any]:
     """Only clock and counters of a checkpoint."""
-    rest = _load_json(path / "state.json")
-    if rest.pop("format", None) != FORMAT:
-        raise GansmithError(f"{path / 'state.json'} has an unknown format: it needs another version of gansmith.")
-    return rest
+    file = path / "state.json"
+    try:
+        rest = json.loads(file.read_text(encoding="utf-8"))
+        if (found := rest.pop("format")) != FORMAT:
+            raise GansmithError(f"{file} has format {found}, this gansmith reads format {FORMAT}: use another version.")
+        return {key: number(rest[key]) for key, number in NUMBERS.items()}
+    except GansmithError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
+        raise _damaged(file, str(e)) from None
 
 
 def load_nets(path: Path) -> dict[str, Tensor]:
     """Only the networks of a checkpoint, for those who do not train on."""
     return _load_tensors(path / "nets.safetensors")
-
-
-def _load_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text())
-        for key, kind in {"round": int, "seen": int, "progress": (int, float), "retries": int, "lr_scale": (int, float), "seconds": (int, float)}.items():
-            if not isinstance(content[key], kind) or content[key] < 0:
-                raise ValueError(key)
-    except (OSError, ValueError, KeyError, TypeError) as e:
-        raise _damaged(path, str(e)) from None
-    return dict(content)
 
 
 def _load_tensors(path: Path) -> dict[str, Tensor]:
@@ -95,13 +95,15 @@ def _damaged(path: Path, why: str) -> GansmithError:
 
 def all_in(folder: Path) -> list[Path]:
     """The checkpoints below `folder`, oldest first."""
-    return sorted(p for p in folder.glob("[0-9]*") if p.is_dir()) if folder.is_dir() else []
+    there = (p for p in folder.glob("[0-9]*") if p.name.isdigit() and p.is_dir())
+    return sorted(there, key=lambda p: int(p.name))
 
 
-def prune(folder: Path, keep: int = 2, also: set[str] = frozenset()) -> None:  # type: ignore[assignment]
+def prune(folder: Path, keep: int = 2, also: Collection[str] = ()) -> None:
     """Keep the newest `keep` checkpoints and those named in `also`; sweep up what a crash left."""
     with explained(folder):
         for path in all_in(folder)[:-keep]:
             if path.name not in also:
-                shutil.rmtree(path)
+                os.replace(path, gone := path.with_name(f".{path.name}.tmp"))  # never half a checkpoint by its name
+                shutil.rmtree(gone)
         sweep(folder)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 import os
 import platform
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from gansmith.errors import GansmithError
+from gansmith.errors import GansmithError, TrainingError
+
+T = TypeVar("T")
 
 PRECISIONS = ("auto", "32", "bf16")
 
@@ -44,10 +46,59 @@ class Place:
         return bool(self.fabric.is_global_zero)
 
     def average(self, flat: Tensor) -> Tensor:
-        """The mean of a flat tensor over all processes."""
-        out = self.fabric.all_reduce(flat, reduce_op="mean")
+        """The mean of a flat tensor over all processes. Raises TrainingError when one of them is gone."""
+        return self._reduce(flat, "mean")
+
+    def total(self, flat: Tensor) -> Tensor:
+        """The sum of a flat tensor over all processes. Raises TrainingError when one of them is gone."""
+        return self._reduce(flat, "sum")
+
+    def _reduce(self, flat: Tensor, how: Literal["mean", "sum"]) -> Tensor:
+        with self._together():
+            out = self.fabric.all_reduce(flat, reduce_op=how)
         assert isinstance(out, Tensor)
         return out
+
+    def gather(self, thing: T) -> list[T]:
+        """What every process gives, in the order of their ranks."""
+        things = [thing] * self.world
+        if self.world > 1:
+            with self._together():
+                torch.distributed.all_gather_object(things, thing)
+        return things
+
+    def on_first(self, work: Callable[[], T]) -> T:
+        """Let the first process work: every process gets the result, or its GansmithError."""
+        result, problem = None, None
+        if self.first:
+            try:
+                result = work()
+            except GansmithError as e:
+                problem = str(e)
+        result, problem = self.gather((result, problem))[0]
+        if problem is not None:
+            raise GansmithError(problem)
+        return result  # type: ignore[return-value]
+
+    @contextmanager
+    def told_once(self) -> Iterator[None]:
+        """For trouble that all processes meet alike: the first tells of it, the others end without a word."""
+        try:
+            yield
+        except (GansmithError, TrainingError) as e:
+            if self.first:
+                raise
+            raise SystemExit(2 if isinstance(e, GansmithError) else 1) from None
+
+    @contextmanager
+    def _together(self) -> Iterator[None]:
+        try:
+            yield
+        except RuntimeError as e:
+            raise TrainingError(
+                f"Another process of this training is gone ({str(e).strip().splitlines()[-1]}): read what it said; "
+                "then go on from the last checkpoint with gansmith resume."
+            ) from None
 
     def caster(self, precision: str) -> Callable[[], AbstractContextManager[Any]]:
         """Makes the context for forward passes: autocast to bf16, or nothing for "32"."""
@@ -72,8 +123,9 @@ def launch(device: str = "auto", devices: int = 1, nodes: int = 1) -> Place:
     kind = find_device(device)
     if devices < 1 or nodes < 1:
         raise GansmithError("--devices and --nodes count processes: give at least 1.")
-    if kind == "cuda" and devices > torch.cuda.device_count():
-        raise GansmithError(f"--devices {devices} asks for more than the {torch.cuda.device_count()} GPUs that are here.")
+    here = {"cuda": torch.cuda.device_count(), "mps": 1}.get(kind, devices)
+    if devices > here:
+        raise GansmithError(f"--devices {devices} asks for more than the {here} {kind} device(s) here: give fewer.")
     world = devices * nodes
     if "TORCHELASTIC_RUN_ID" in os.environ:  # torchrun has decided
         world, devices = int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_WORLD_SIZE"])
@@ -109,7 +161,7 @@ def choose_precision(precision: str, kind: str, images: bool) -> tuple[str, str]
 def fast_bf16(kind: str) -> bool:
     """Whether the device multiplies bfloat16 in hardware."""
     if kind == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if kind == "cpu":
         can = torch.cpu.get_capabilities()
         return bool(can.get("avx512_bf16") or can.get("amx_bf16") or can.get("amx_tile"))

@@ -89,9 +89,9 @@ def duration(seconds: float) -> str:
 def count(n: float) -> str:
     """A number of samples that people read.
 
-    >>> count(999), count(51_200), count(1_250_000)
-    ('999', '51.2k', '1.25M')
+    >>> count(999), count(51_200), count(999_999), count(1_250_000)
+    ('999', '51.2k', '1.00M', '1.25M')
     """
-    if n < 1000:
+    if round(n) < 1000:
         return f"{n:.0f}"
-    return f"{n / 1000:.1f}k" if n < 1_000_000 else f"{n / 1_000_000:.2f}M"
+    return f"{n / 1000:.1f}k" if n < 999_950 else f"{n / 1_000_000:.2f}M"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import nn
+from torch.nn.utils import parametrize
 from torch.nn.utils.fusion import fuse_conv_bn_weights, fuse_linear_bn_eval
 
 from gansmith.core import Nets
@@ -21,15 +24,15 @@ def for_sampling(nets: Nets, precision: str, images: bool) -> Nets:
         fold_batch_norm(net)
     if precision == "bf16":
         nets.to(torch.bfloat16)
-    return nets.to(memory_format=torch.channels_last) if images else nets  # type: ignore[call-overload, no-any-return]
+    return nets.to(memory_format=torch.channels_last) if images else nets  # type: ignore[call-overload]
 
 
 def fold_batch_norm(net: nn.Module) -> None:
     """Fold every BatchNorm that directly follows a convolution or linear layer in a Sequential into that layer."""
     for module in net.modules():
-        if isinstance(module, nn.Sequential):
+        if type(module) is nn.Sequential:  # a subclass may use its layers in another way
             names = list(module._modules)
-            for before, after in zip(names, names[1:], strict=False):
+            for before, after in pairwise(names):
                 folded = _fold(module._modules[before], module._modules[after])
                 if folded is not None:
                     module._modules[before], module._modules[after] = folded, nn.Identity()
@@ -37,6 +40,8 @@ def fold_batch_norm(net: nn.Module) -> None:
 
 def _fold(layer: nn.Module | None, norm: nn.Module | None) -> nn.Module | None:
     """The layer with the norm folded in; None when they are not such a pair."""
+    if layer is None or parametrize.is_parametrized(layer):
+        return None
     if isinstance(layer, nn.Linear) and isinstance(norm, nn.BatchNorm1d):
         return fuse_linear_bn_eval(layer, norm)
     if not isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)) or not isinstance(norm, nn.BatchNorm2d):

@@ -28,7 +28,11 @@ def explained(path: Path) -> Iterator[None]:
                 f"{path} cannot be written (permission denied): choose another folder with --out."
             ) from None
         if e.errno in (errno.ENOTDIR, errno.EEXIST):
-            raise GansmithError(f"{path} cannot be made, a file of that name is in the way: choose another --out.") from None
+            raise GansmithError(
+                f"{path} cannot be made, a file of that name is in the way: choose another --out."
+            ) from None
+        if e.errno == errno.EFBIG:
+            raise GansmithError(f"{path} is larger than a file may be here (ulimit -f): raise the limit.") from None
         raise
 
 
@@ -56,8 +60,9 @@ def write_folder(path: Path, fill: Callable[[Path], object]) -> None:
     """Let `fill` write into a temporary folder, then put it in the place of `path` at once."""
     temporary, old = path.with_name(f".{path.name}.tmp"), path.with_name(f".{path.name}.old")
     with explained(path):
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path.parent)
+        temporary.mkdir()
         try:
             fill(temporary)
             for file in temporary.iterdir():
@@ -68,8 +73,7 @@ def write_folder(path: Path, fill: Callable[[Path], object]) -> None:
             os.replace(temporary, path)
             _flush(path.parent)
         finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-            shutil.rmtree(old, ignore_errors=True)
+            sweep(path.parent)
 
 
 def sweep(folder: Path) -> None:

@@ -26,11 +26,7 @@ class Feed(Data, Protocol):
 
 
 class Diverged(Exception):
-    """A term or a gradient is not finite."""
-
-    def __init__(self, player: str, what: str, value: float) -> None:
-        super().__init__(f"player {player}: {what} is {value}")
-        self.player, self.what, self.value = player, what, value
+    """A term, a gradient or a tensor of the state is not finite: the message names it."""
 
 
 def seed_everywhere(*key: int) -> None:
@@ -82,7 +78,7 @@ class Game:
         self.waiting: dict[str, dict[str, Tensor]] = {}  # optimizer states of players that have yet to move
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, int] = {}
-        self.doubts: dict[str, tuple[list[str], Tensor]] = {}
+        self.doubts: dict[tuple[str, ...], Tensor] = {}  # by the names of a move's values
         seed_everywhere(seed)
         nets = recipe.build(spec).to(self.device)
         self.nets: Nets = nets.to(memory_format=torch.channels_last) if channels_last else nets  # type: ignore[call-overload]
@@ -117,7 +113,7 @@ class Game:
         terms = {k: v.detach().float() for k, v in terms.items()}
         if self.average is not None:
             terms = self._share(params, terms)
-        norms = {n: _norm([p.grad for p in own if p.grad is not None]) for n, own in owned.items()}
+        norms = {n: self._norm([p.grad for p in own if p.grad is not None]) for n, own in owned.items()}
         self._record(player.name, terms, norms)
         optim.step()
         optim.zero_grad(set_to_none=True)
@@ -131,6 +127,10 @@ class Game:
             for group in optim.param_groups:
                 group["base_lr"] = group["lr"]
             self._fill(player.name, self.waiting.pop(player.name, {}))
+        if self.owners[player.name] != player.nets:
+            raise GansmithError(
+                f"Player {player.name} owned {self.owners[player.name]}, now {player.nets}: give it another name."
+            )
         for group in optim.param_groups:
             group.update(player.options)
             group["lr"] = player.options.get("lr", group["base_lr"]) * self.lr_scale
@@ -141,10 +141,13 @@ class Game:
         passes and for double backward, and every process sees the same NaN."""
         assert self.average is not None
         grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in params]
-        flat = self.average(torch.cat([*(g.flatten() for g in grads), torch.stack(list(terms.values()))]))
-        *parts, means = flat.split([*(g.numel() for g in grads), len(terms)])
-        for p, grad, part in zip(params, grads, parts, strict=True):
-            p.grad = grad.copy_(part.view(p.shape))
+        used = torch.tensor([float(p.grad is not None) for p in params], device=self.device)
+        flat = self.average(torch.cat([*(g.flatten() for g in grads), used, torch.stack(list(terms.values()))]))
+        sizes = [*(g.numel() for g in grads), len(used), len(terms)]
+        *parts, used, means = torch.split_with_sizes(flat, sizes)
+        for i, (p, grad, part) in enumerate(zip(params, grads, parts, strict=True)):
+            if p.grad is not None or used[i] > 0:  # a parameter that no process used stays without a gradient
+                p.grad = grad.copy_(part.view(p.shape))
         return dict(zip(terms, means, strict=True))
 
     def _average_nets(self, drawn: int) -> None:
@@ -160,6 +163,10 @@ class Game:
 
     # -- watching
 
+    def _norm(self, grads: list[Tensor]) -> Tensor:
+        """The Euclidean norm of all gradients of a net together."""
+        return nn.utils.get_total_norm(grads) if grads else torch.zeros((), device=self.device)
+
     def _record(self, player: str, terms: Terms, norms: dict[str, Tensor]) -> None:
         """Add the move to the running means, and look for values that are not finite.
 
@@ -167,23 +174,27 @@ class Game:
         are kept there and settled before anything is written (`settle`)."""
         named = {f"{player}/{k}": v for k, v in terms.items()}
         named |= {f"{player}/grad_norm_{n}": v for n, v in norms.items()}
-        values = torch.stack(list(named.values()))
-        names = list(named)
+        names, values = tuple(named), torch.stack(list(named.values()))
         if self.device.type == "cpu":
-            _refuse(player, names, values)
-        elif player not in self.doubts or self.doubts[player][0] != names:
-            self.doubts[player] = (names, values.clone())
+            _refuse(names, values)
+        elif names not in self.doubts:
+            self.doubts[names] = values.clone()
         else:  # NaN and Inf survive: 0 * value is NaN for both
-            self.doubts[player][1].add_(0 * values)
+            self.doubts[names].add_(0 * values)
         for name, value in zip(names, values, strict=True):
             self.sums[name] = self.sums[name] + value if name in self.sums else value
             self.counts[name] = self.counts.get(name, 0) + 1
 
     def settle(self) -> None:
-        """Raise Diverged if anything since the last call was not finite."""
-        for player, (names, values) in self.doubts.items():
-            _refuse(player, names, values)
+        """Raise Diverged if a move since the last call, or anything that a checkpoint would hold, was not finite."""
+        for names, values in self.doubts.items():
+            _refuse(names, values)
         self.doubts.clear()
+        nets, optims, _ = self.state()
+        tensors = {k: v for k, v in (nets | optims).items() if v.is_floating_point()}
+        finite = torch.stack([torch.isfinite(v).all().to(self.device) for v in tensors.values()])
+        if not finite.all():
+            raise Diverged(f"{list(tensors)[int((~finite).int().argmax())]} is not finite")
 
     def means(self) -> dict[str, float]:
         """The mean of every term and gradient norm since the last call, keyed "player/term"."""
@@ -210,20 +221,29 @@ class Game:
         return nets, optims, rest
 
     def restore(self, nets: dict[str, Tensor], optims: dict[str, Tensor], rest: dict[str, Any], path: Path) -> None:
-        """Become the game whose `state` was read from `path`. Raises GansmithError naming a tensor that does not fit."""
+        """Become the game whose `state` was read from `path`. Raises GansmithError for a tensor that does not fit."""
         split = {k.removeprefix("ema."): v for k, v in nets.items() if k.startswith("ema.")}
         fit(self.nets, {k: v for k, v in nets.items() if not k.startswith("ema.")}, path)
         fit(self.ema, split, path)
         self.optims, self.owners, self.waiting = {}, {}, {}
+        parameters = dict(self.nets.named_parameters())
         for name, tensor in optims.items():
             player, key = name.split("|", 1)
+            owner = parameters.get(key.rpartition("|")[0])
+            if owner is None or (tensor.ndim and tensor.shape != owner.shape):
+                raise GansmithError(
+                    f"{path} holds an optimizer state {name} of shape {tuple(tensor.shape)} that fits no parameter: it "
+                    "was written by another recipe or with other fields; use that run's own."
+                )
             self.waiting.setdefault(player, {})[key] = tensor
         self.clock = Clock(int(rest["round"]), int(rest["seen"]), float(rest["progress"]))
         self.retries, self.lr_scale = int(rest["retries"]), float(rest["lr_scale"])
         self.sums, self.counts, self.doubts = {}, {}, {}
 
     def _parameters(self, player: str) -> list[tuple[str, nn.Parameter]]:
-        return [(f"{n}.{k}", p) for n in self.owners[player] for k, p in self.nets[n].named_parameters() if p.requires_grad]
+        return [
+            (f"{n}.{k}", p) for n in self.owners[player] for k, p in self.nets[n].named_parameters() if p.requires_grad
+        ]
 
     def _fill(self, player: str, saved: dict[str, Tensor]) -> None:
         """Put a saved state into a fresh optimizer, each tensor in the memory layout of its parameter."""
@@ -239,16 +259,12 @@ class Game:
         optim.load_state_dict(optim.state_dict() | {"state": state})
 
 
-def _norm(grads: list[Tensor]) -> Tensor:
-    """The Euclidean norm of all gradients of a net together."""
-    return nn.utils.get_total_norm(grads) if grads else torch.zeros(())
-
-
-def _refuse(player: str, names: list[str], values: Tensor) -> None:
+def _refuse(names: tuple[str, ...], values: Tensor) -> None:
     finite = torch.isfinite(values)
     if not finite.all():
         i = int((~finite).int().argmax())
-        raise Diverged(player, names[i].removeprefix(f"{player}/"), float(values[i]))
+        player, _, what = names[i].partition("/")
+        raise Diverged(f"player {player}: {what} is {float(values[i])}")
 
 
 def fit(nets: nn.Module, saved: dict[str, Tensor], path: Path) -> None:
@@ -256,11 +272,14 @@ def fit(nets: nn.Module, saved: dict[str, Tensor], path: Path) -> None:
     own = nets.state_dict()
     for name in sorted(own.keys() ^ saved.keys()):
         what = f"lacks {name}" if name in own else f"holds {name}, which the recipe does not build"
-        raise GansmithError(f"{path} {what}: it was written by another recipe or with other fields; use that run's own.")
+        raise GansmithError(
+            f"{path} {what}: it was written by another recipe or with other fields; use that run's own."
+        )
     for name, tensor in own.items():
         if tensor.shape != saved[name].shape:
             raise GansmithError(
-                f"{path} holds {name} of shape {tuple(saved[name].shape)}, but the recipe builds {tuple(tensor.shape)}: "
+                f"{path} holds {name} of shape {tuple(saved[name].shape)}, "
+                f"but the recipe builds {tuple(tensor.shape)}: "
                 "it was written by another recipe or with other fields; use that run's own."
             )
     nets.load_state_dict(saved)

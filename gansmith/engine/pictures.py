@@ -93,11 +93,12 @@ def save_samples(samples: Tensor, out: Path, kind: str = "image") -> None:
     out = Path(out)
     with explained(out):
         out.parent.mkdir(parents=True, exist_ok=True)
-    if out.suffix == ".npz":
+    suffix = out.suffix.lower()
+    if suffix == ".npz":
         write_file(out, lambda path: np.savez_compressed(path, samples=samples.detach().float().cpu().numpy()))
-    elif out.suffix == ".png":
+    elif suffix == ".png":
         save_picture(picture(samples), out)
-    elif out.suffix:
+    elif suffix:
         raise GansmithError(f"{out}: samples go to a folder, a .png grid or a .npz file, not to {out.suffix}.")
     elif kind != "image":
         raise GansmithError(f"{out}: points cannot be single pictures: give a .npz or a .png file.")

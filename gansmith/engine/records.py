@@ -1,4 +1,4 @@
-"""What a training leaves behind in numbers: metrics.jsonl, TensorBoard events when installed, and a plot of the curves."""
+"""What a training leaves behind in numbers: metrics.jsonl, TensorBoard events when installed, a plot of the curves."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ PLOT_SHARE = 0.02  # of the time may go into plotting
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """The records of a metrics.jsonl, oldest first; a last line that a crash cut short is left out."""
-    records = []
-    for line in path.read_text().splitlines() if path.exists() else []:
+    """The records of a metrics.jsonl, oldest first; what follows a line that a crash cut short is left out."""
+    records: list[dict[str, Any]] = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []:
         try:
-            records.append(json.loads(line))
+            record = json.loads(line)
         except json.JSONDecodeError:
             break
+        if not isinstance(record, dict) or "seen" not in record:
+            break
+        records.append(record)
     return records
 
 
@@ -65,12 +68,12 @@ class Records:
 
 
 def _board(folder: Path, seen: int) -> Any:
-    """A TensorBoard writer when the extra is installed; events after `seen` are dropped from view."""
+    """A TensorBoard writer when the extra is installed; older events after `seen` are dropped from view."""
     if importlib.util.find_spec("tensorboard") is None:
         return None
     from torch.utils.tensorboard import SummaryWriter
 
-    return SummaryWriter(str(folder / "tensorboard"), purge_step=seen or None)  # type: ignore[no-untyped-call]
+    return SummaryWriter(str(folder / "tensorboard"), purge_step=seen + 1 if seen else None)
 
 
 def draw_curves(rows: list[dict[str, Any]], path: Path) -> None:
@@ -92,7 +95,9 @@ def draw_curves(rows: list[dict[str, Any]], path: Path) -> None:
             points = [(r["seen"] / 1000, r[key]) for r in rows if key in r]
             label = key.split("/", 1)[1].removeprefix("grad_norm_")
             panel.plot(*zip(*points, strict=True), label=label, marker="." if len(points) < 3 else None)
-        panel.set(title=title, xlabel="ksamples seen", yscale="log" if title == "gradient norms" else "linear")
+        positive = any(r.get(key, 0) > 0 for r in rows for key in keys)
+        scale = "log" if title == "gradient norms" and positive else "linear"
+        panel.set(title=title, xlabel="ksamples seen", yscale=scale)
         panel.legend(fontsize="small")
         panel.grid(alpha=0.3)
     for panel in list(figure.axes)[len(groups) :]:

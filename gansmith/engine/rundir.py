@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,9 @@ from filelock import FileLock, Timeout
 from gansmith.engine import checkpoint
 from gansmith.engine.files import explained, sweep, write_file
 from gansmith.errors import GansmithError
+
+FORMAT = 1
+KEYS = {"recipe", "fields", "data", "seed", "budget", "tick", "device", "devices", "precision", "deterministic"}
 
 
 class RunDir:
@@ -33,7 +38,9 @@ class RunDir:
         Raises:
             GansmithError: there is a run already, something else is in the way, or the place cannot be written.
         """
-        folder = Path(path) if path is not None else next_path(Path("runs"), label)
+        if path is None:
+            return cls._next(Path("runs"), label)
+        folder = Path(path)
         with explained(folder):
             if folder.is_dir() and (folder / "run.yaml").exists():
                 raise GansmithError(
@@ -42,9 +49,26 @@ class RunDir:
             if folder.is_dir() and any(folder.iterdir()):
                 raise GansmithError(f"{folder} is not empty and holds no run: choose another --out.")
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / "samples").mkdir()
-            (folder / "checkpoints").mkdir()
-        return cls(folder)
+        return cls(folder)._furnished()
+
+    @classmethod
+    def _next(cls, root: Path, label: str) -> RunDir:
+        """The next number under `root`; when another process takes it first, the one after."""
+        while True:
+            folder = next_path(root, label)
+            with explained(folder):
+                root.mkdir(parents=True, exist_ok=True)
+                try:
+                    folder.mkdir()
+                except FileExistsError:
+                    continue
+            return cls(folder)._furnished()
+
+    def _furnished(self) -> RunDir:
+        with explained(self.path):
+            self.samples.mkdir()
+            self.checkpoints.mkdir()
+        return self
 
     @classmethod
     def open(cls, path: str | Path) -> RunDir:
@@ -58,29 +82,29 @@ class RunDir:
             raise GansmithError(f"{folder} {what}: give a run directory made by gansmith train.{there}")
         return cls(folder)
 
-    def lock(self) -> FileLock:
-        """Hold the run for this process. Raises GansmithError when another process trains in it."""
-        lock = FileLock(str(self.path / ".lock"))
+    def lock(self) -> AbstractContextManager[object]:
+        """Hold the run until the context ends. Raises GansmithError when another process trains in it."""
         try:
             with explained(self.path):
-                lock.acquire(timeout=0)
+                return FileLock(str(self.path / ".lock")).acquire(timeout=0)
         except Timeout:
             raise GansmithError(f"{self.path} is being trained by another process: wait for it or stop it.") from None
-        return lock
 
     def write_config(self, config: dict[str, Any]) -> None:
         """Write run.yaml: enough to repeat the run."""
-        text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+        text = yaml.safe_dump({"format": FORMAT, **config}, sort_keys=False, allow_unicode=True)
         write_file(self.path / "run.yaml", lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
     def read_config(self) -> dict[str, Any]:
-        """Read run.yaml. Raises GansmithError when it is damaged."""
+        """Read run.yaml. Raises GansmithError when it is damaged or of another format."""
         path = self.path / "run.yaml"
-        try:
-            config = yaml.safe_load(path.read_text(encoding="utf-8"))
-            assert isinstance(config, dict) and {"recipe", "fields", "data", "seed"} <= config.keys()
-        except (OSError, yaml.YAMLError, UnicodeDecodeError, AssertionError):
-            raise GansmithError(f"{path} is damaged: restore it, or train anew.") from None
+        config = _read_yaml(path)
+        if config.get("format", FORMAT) != FORMAT:
+            raise GansmithError(
+                f"{path} has format {config['format']}, this gansmith reads format {FORMAT}: use another version."
+            )
+        if missing := sorted(KEYS - config.keys()):
+            raise GansmithError(f"{path} is damaged, it lacks {', '.join(missing)}: restore it, or train anew.")
         return config
 
     def checkpoint(self, which: str = "latest") -> Path:
@@ -103,14 +127,20 @@ class RunDir:
         raise GansmithError(f"{self.path} has no checkpoint {which}: choose latest, best or one of {names}.")
 
     def best(self) -> str | None:
-        """The name of the checkpoint with the best score so far; None when nothing was scored."""
-        path = self.checkpoints / "best.yaml"
-        return str(yaml.safe_load(path.read_text())["checkpoint"]) if path.exists() else None
+        """The name of the checkpoint with the best score so far; None when nothing was scored, or when it is gone."""
+        return self._best()[0]
 
     def best_score(self) -> float:
         """The best score so far (lower is better); infinity when nothing was scored."""
+        return self._best()[1]
+
+    def _best(self) -> tuple[str | None, float]:
         path = self.checkpoints / "best.yaml"
-        return float(yaml.safe_load(path.read_text())["score"]) if path.exists() else float("inf")
+        if not path.exists():
+            return None, math.inf
+        found = _read_yaml(path)
+        name = str(found.get("checkpoint"))
+        return (name, float(found["score"])) if (self.checkpoints / name).is_dir() else (None, math.inf)
 
     def set_best(self, name: str, score: float) -> None:
         """Record the checkpoint with the best score."""
@@ -121,6 +151,16 @@ class RunDir:
         """Remove what a killed process left half written."""
         for folder in (self.path, self.samples, self.checkpoints):
             sweep(folder)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError):
+        content = None
+    if not isinstance(content, dict):
+        raise GansmithError(f"{path} is damaged: restore it, or train anew.")
+    return content
 
 
 def next_path(root: Path, label: str) -> Path:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import FrameType
 
 import torch
@@ -18,7 +18,7 @@ from gansmith.core import Generates, Nets
 from gansmith.engine import checkpoint, pictures
 from gansmith.engine.devices import Place
 from gansmith.engine.display import Display, count, duration
-from gansmith.engine.game import Diverged, Game, seed_everywhere
+from gansmith.engine.game import Diverged, Game
 from gansmith.engine.records import Records
 from gansmith.engine.rundir import RunDir
 from gansmith.errors import TrainingError
@@ -89,7 +89,8 @@ class Trainer:
         self.display, self.real, self.score, self.spent, self.command = display, real, score, spent, command
         self.started = self.ticked = time.perf_counter()
         self.first_seen = self.ticked_seen = game.clock.seen
-        self.signal: str | None = None
+        self.asked: str | None = None  # the signal that this process got
+        self.signal: str | None = None  # the one that all processes agreed to obey
         self.rate = 0.0
         self.records: Records | None = None
 
@@ -101,8 +102,7 @@ class Trainer:
         """Train to the end, or until a signal. Raises TrainingError when three retries did not help."""
         outcome = Outcome()
         if self.place.first:
-            self.run.clean()
-            self.records = Records(self.run.path, self.game.clock.seen)
+            self.records = Records(self.run.path, self.game.clock.seen if self.game.clock.round else -1)
         try:
             with self._signals():
                 if self.game.clock.round == 0:
@@ -126,7 +126,6 @@ class Trainer:
             except Diverged as e:
                 outcome.retries.append(self._retry(e))
             self.display.update(progress, self._note(clock.seen))
-        self.game.clock.progress = progress
         try:
             if self.game.clock.seen != self.ticked_seen:
                 self._tick()
@@ -143,11 +142,12 @@ class Trainer:
 
     def _agree(self) -> float:
         """The progress and a pending stop, the same on every process."""
-        seconds = self.seconds
+        asked, seconds = self.asked, self.seconds
         if self.place.world > 1:
-            mine = torch.tensor([self.signal is not None, seconds if self.place.first else 0.0], dtype=torch.float64)
-            stop, seconds = self.place.fabric.all_reduce(mine, reduce_op="sum").tolist()  # type: ignore[union-attr]
-            self.signal = self.signal or ("stop" if stop else None)
+            mine = torch.tensor([asked is not None, seconds if self.place.first else 0.0], dtype=torch.float64)
+            stop, seconds = self.place.total(mine).tolist()
+            asked = (asked or "SIGINT") if stop else None
+        self.signal = asked
         return self.budget.progress(self.game.clock.seen, seconds)
 
     def _due(self, seen: int) -> bool:
@@ -160,32 +160,44 @@ class Trainer:
     def _tick(self) -> None:
         """Save, measure, draw. Raises Diverged, before anything is written, if the state is not finite."""
         game, now = self.game, time.perf_counter()
-        game.settle()
+        self._settle()
         means = game.means()
         if now > self.ticked and game.clock.seen > self.ticked_seen:
             self.rate = (game.clock.seen - self.ticked_seen) / (now - self.ticked)
-        if self.place.first and self.records is not None:
-            path = self._save()
+        if self.place.first and self.records is not None:  # the record before the checkpoint: a kill loses none
+            scores = self._scores()
             record = {"seen": game.clock.seen, "round": game.clock.round, "seconds": round(self.seconds, 2)}
-            record |= {"rate": round(self.rate, 1), **means, **self._judge(path.name)}
+            record |= {"rate": round(self.rate, 1), **means, **{f"score/{k}": v for k, v in scores.items()}}
             self.records.add(record)
             self._draw()
+            self._save(scores.get("score", math.inf))
             self.records.plot()
             self.display.say(self._line(record))
-            checkpoint.prune(self.run.checkpoints, also={b} if (b := self.run.best()) else set())
         self.ticked, self.ticked_seen = time.perf_counter(), game.clock.seen
 
-    def _save(self) -> Path:
-        nets, optims, rest = self.game.state()
-        return checkpoint.save(self.run.checkpoints, (nets, optims, rest | {"seconds": round(self.seconds, 3)}))
+    def _settle(self) -> None:
+        mine = None
+        try:
+            self.game.settle()
+        except Diverged as e:
+            mine = str(e)
+        for found in self.place.gather(mine):  # running statistics differ between processes
+            if found is not None:
+                raise Diverged(found)
 
-    def _judge(self, name: str) -> dict[str, float]:
+    def _save(self, score: float) -> None:
+        nets, optims, rest = self.game.state()
+        rest |= {"seconds": round(self.seconds, 3), "progress": self.budget.progress(rest["seen"], self.seconds)}
+        path = checkpoint.save(self.run.checkpoints, (nets, optims, rest))
+        if score < self.run.best_score():
+            self.run.set_best(path.name, score)
+        best = self.run.best()
+        checkpoint.prune(self.run.checkpoints, also=() if best is None else (best,))
+
+    def _scores(self) -> dict[str, float]:
         if self.score is None or not isinstance(self.game.recipe, Generates):
             return {}
-        scores = self.score(self.sample)
-        if (value := scores.get("score", math.inf)) < self.run.best_score():
-            self.run.set_best(name, value)
-        return {f"score/{k}": v for k, v in scores.items()}
+        return self.score(self.sample)
 
     def _draw(self) -> None:
         if not isinstance(self.game.recipe, Generates):
@@ -195,7 +207,9 @@ class Trainer:
         path = self.run.samples / f"{checkpoint.name_of(self.game.clock.seen)}.png"
         pictures.save_picture(pictures.picture(fake, self.real), path)
         if self.real is not None and not (self.run.samples / "real.png").exists():
-            pictures.save_picture(pictures.picture(self.real[:SHOWN] if images else self.real), self.run.samples / "real.png")
+            pictures.save_picture(
+                pictures.picture(self.real[:SHOWN] if images else self.real), self.run.samples / "real.png"
+            )
 
     def sample(self, n: int) -> Tensor:
         """n samples of the averaged generator from the same latents at every call."""
@@ -204,7 +218,7 @@ class Trainer:
         nets = Nets({**self.game.nets, **self.game.ema})
         z = recipe.draw_latents(n, generator=torch.Generator().manual_seed(self.game.seed))
         with torch.no_grad():
-            parts = [recipe.generate(nets, part.to(self.game.device)).float().cpu() for part in z.split(256)]
+            parts = [recipe.generate(nets, part.to(self.game.device)).float().cpu() for part in torch.split(z, 256)]
         return torch.cat(parts)
 
     def _line(self, record: dict[str, float]) -> str:
@@ -235,8 +249,8 @@ class Trainer:
         what = f"{e} at {count(at)} samples"
         if retries > RETRIES:
             raise TrainingError(
-                f"The training diverged again: {what}. {RETRIES} retries with halved learning rates did not help; the last "
-                f"good checkpoint is {path}. Try a lower lr, a larger gamma or --precision 32."
+                f"The training diverged again: {what}. {RETRIES} retries with halved learning rates did not help; the "
+                f"last good checkpoint is {path}. Try a lower lr, a larger gamma or --precision 32."
             )
         self.game.restore(*checkpoint.load(path), path)
         self.game.retries, self.game.lr_scale = retries, scale
@@ -253,23 +267,16 @@ class Trainer:
         """Ctrl-C and SIGTERM end the round, then save; a second Ctrl-C ends at once."""
 
         def stop(number: int, frame: FrameType | None) -> None:
-            if self.signal is not None:
+            if self.asked is not None:
                 raise KeyboardInterrupt
-            self.signal = signal.Signals(number).name
+            self.asked = signal.Signals(number).name
 
-        try:
-            before = {s: signal.signal(s, stop) for s in (signal.SIGINT, signal.SIGTERM)}
-        except ValueError:  # not the main thread: the caller owns the signals
+        if threading.current_thread() is not threading.main_thread():  # the caller owns the signals
             yield
             return
+        before = {s: signal.signal(s, stop) for s in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
         finally:
             for s, handler in before.items():
                 signal.signal(s, handler)
-
-
-def first_samples(draw: Callable[[int], Tensor], n: int, seed: int) -> Tensor:
-    """Real samples for the pictures, the same for the same seed."""
-    seed_everywhere(seed, 1)
-    return draw(n).float().cpu()

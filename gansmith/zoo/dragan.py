@@ -2,7 +2,7 @@
 
 Paper: On Convergence and Stability of GANs, Kodali et al. 2017, arXiv:1705.07215, section 2.5.
 Code: kodalinaveen3/DRAGAN, whose noise is the default: half the batch's standard deviation, uniform, not centred.
-Deviations: the DCGAN pair by default on images, without BatchNorm in D.
+Deviations: the DCGAN pair by default on images, without BatchNorm in D; batch 64 (the released code: 128).
 Command: gansmith train dragan --data digits
 Result: docs/recipes/dragan.md
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 
@@ -28,7 +28,8 @@ class DRAGAN(Generates, Recipe):
 
     Args:
         net: "mlp", "dcgan" or "auto" (dcgan for images, mlp for points).
-        norm_g: "batch", "none" or "auto" (batch in dcgan, none in mlp); D never has BatchNorm, which would couple the samples.
+        norm_g: "batch", "none" or "auto" (batch in dcgan, none in mlp); D never has BatchNorm, which would couple the
+            samples.
         width: of the layer next to the image ("dcgan"), of the hidden layers on points ("mlp").
         gp_weight: lambda.
         slope: k, the slope that D is held to around the data.
@@ -38,7 +39,7 @@ class DRAGAN(Generates, Recipe):
         betas: of Adam.
     """
 
-    ranges = {"betas": (0.0, 0.9999), "lr_final": (0.0, 1.0)}
+    ranges: ClassVar = {"betas": (0.0, 0.9999), "lr_final": (0.0, 1.0)}
 
     net: Literal["auto", "mlp", "dcgan"] = "auto"
     norm_g: Literal["auto", "batch", "none"] = "auto"
@@ -54,13 +55,13 @@ class DRAGAN(Generates, Recipe):
     @classmethod
     def suggest(cls, data: DataSpec, device: torch.device) -> dict[str, Setting]:
         if data.kind == "image":
-            return image_settings(data, device) | {"lr": Setting(2e-4, "small batches of small images bear twice the paper's")}
+            return image_settings(data, device) | {
+                "lr": Setting(2e-4, "small batches of small images bear twice the paper's")
+            }
         return point_settings() | {"gp_weight": Setting(0.1, "as WGAN-GP's toy setting: points lie closer than pixels")}
 
     def build(self, data: DataSpec) -> Nets:
-        G, D = pair(
-            self.net, data.shape, z_dim=self.z_dim, width=self.width, norm_g=self.norm_g, norm_d="none"
-        )
+        G, D = pair(self.net, data.shape, z_dim=self.z_dim, width=self.width, norm_g=self.norm_g, norm_d="none")
         return Nets({"G": G, "D": D})
 
     def round(self, nets: Nets, data: Data, clock: Clock) -> Iterator[Move]:

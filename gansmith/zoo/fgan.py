@@ -3,7 +3,8 @@
 Paper: f-GAN: Training Generative Neural Samplers using Variational Divergence Minimization, Nowozin, Cseke & Tomioka
     2016, arXiv:1606.00709, equations 6 and 7, table 6.
 Code: none released.
-Deviations: G and V move in turn (the paper's Algorithm 1 moves both from one gradient); leaky ReLU instead of ELU.
+Deviations: G and V move in turn (the paper's Algorithm 1 moves both from one gradient); normal z; three hidden layers
+    of leaky ReLU in both nets (the paper: BatchNorm and ReLU in G, ELU in V); batch 64 (the paper: 4096).
 Command: gansmith train fgan --data grid25 --divergence hellinger
 Result: docs/recipes/fgan.md
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 
@@ -33,10 +34,10 @@ class FGAN(Generates, Recipe):
         width: of the hidden layers ("mlp"); of the layer next to the image ("dcgan").
         lr: learning rate at the start.
         lr_final: the share of lr left at the end (linear).
-        beta1: of Adam.
+        betas: of Adam.
     """
 
-    ranges = {"beta1": (0.0, 0.999), "lr_final": (0.0, 1.0)}
+    ranges: ClassVar = {"betas": (0.0, 0.9999), "lr_final": (0.0, 1.0)}
 
     divergence: Literal["kl", "reverse_kl", "pearson", "hellinger", "jensen_shannon", "gan"] = "jensen_shannon"
     nonsaturating: bool = True
@@ -45,7 +46,7 @@ class FGAN(Generates, Recipe):
     z_dim: int = 100
     lr: float = 2e-4
     lr_final: float = 1.0
-    beta1: float = 0.5
+    betas: tuple[float, float] = (0.5, 0.999)
 
     @classmethod
     def suggest(cls, data: DataSpec, device: torch.device) -> dict[str, Setting]:
@@ -58,7 +59,7 @@ class FGAN(Generates, Recipe):
     def round(self, nets: Nets, data: Data, clock: Clock) -> Iterator[Move]:
         G, V, f = nets["G"], nets["V"], divergence(self.divergence)
         options = {"lr": clock.linear(self.lr, self.lr * self.lr_final)}
-        optim = adam(self.lr, (self.beta1, 0.999))
+        optim = adam(self.lr, self.betas)
         real = data(self.batch)
         fake = G(self.draw_latents(self.batch, real.device))
         yield Player("V", ("V",), optim, options), {"bound": f_divergence_d(f, V(real), V(fake.detach()))}

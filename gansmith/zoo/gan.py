@@ -3,8 +3,9 @@
 Paper: Generative Adversarial Nets, Goodfellow et al. 2014, arXiv:1406.2661; costs as in the NIPS 2016 tutorial,
     arXiv:1701.00160; R1 (`gamma`) from Mescheder et al. 2018, arXiv:1801.04406.
 Code: goodfeli/adversarial (Pylearn2).
-Deviations: D and G move in turn on the same fakes (the released code: both from one forward pass); Adam instead of
-    SGD with momentum; leaky ReLU in D instead of maxout with dropout; no factor 1/2 in D's loss.
+Deviations: D and G move in turn on the same fakes (the paper: fresh ones; the released code: both from one forward
+    pass); Adam instead of SGD with momentum; normal z; three hidden layers of leaky ReLU in both nets, instead of ReLU
+    in G and maxout with dropout in D; tanh at G's end on images; no factor 1/2 in D's loss.
 Command: gansmith train gan --data grid25        gansmith train gan --data digits --objective minimax
 Result: docs/recipes/gan.md
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 
@@ -39,11 +40,10 @@ class GAN(Generates, Recipe):
         r1_every: rounds between two uses of R1 (lazy regularisation).
         lr: learning rate at the start.
         lr_final: the share of lr left at the end (linear).
-        beta1: of Adam.
+        betas: of Adam.
     """
 
-    ranges = {"smoothing": (0.0, 0.5), "beta1": (0.0, 0.999), "lr_final": (0.0, 1.0)}
-    presets = {"r1": {"gamma": 0.02, "batch": 256, "z_dim": 2, "width": 64, "lr": 2e-3, "lr_final": 0.05, "samples": 1_280_000}}
+    ranges: ClassVar = {"smoothing": (0.0, 0.5), "betas": (0.0, 0.9999), "lr_final": (0.0, 1.0)}
 
     objective: Literal["nonsaturating", "minimax", "maximum_likelihood"] = "nonsaturating"
     net: Literal["auto", "mlp", "dcgan"] = "auto"
@@ -55,7 +55,7 @@ class GAN(Generates, Recipe):
     r1_every: int = 1
     lr: float = 2e-4
     lr_final: float = 1.0
-    beta1: float = 0.5
+    betas: tuple[float, float] = (0.5, 0.999)
 
     @classmethod
     def suggest(cls, data: DataSpec, device: torch.device) -> dict[str, Setting]:
@@ -69,7 +69,7 @@ class GAN(Generates, Recipe):
     def round(self, nets: Nets, data: Data, clock: Clock) -> Iterator[Move]:
         G, D = nets["G"], nets["D"]
         options = {"lr": clock.linear(self.lr, self.lr * self.lr_final)}
-        optim = adam(self.lr, (self.beta1, 0.999))
+        optim = adam(self.lr, self.betas)
         cost = {"nonsaturating": nonsaturating_g, "minimax": minimax_g, "maximum_likelihood": maximum_likelihood_g}
         for _ in range(self.n_critic):
             real = data(self.batch)

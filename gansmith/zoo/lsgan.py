@@ -2,7 +2,7 @@
 
 Paper: Least Squares Generative Adversarial Networks, Mao et al. 2017, arXiv:1611.04076, equations 2, 8 and 9.
 Code: xudonmao/LSGAN (not consulted).
-Deviations: the DCGAN pair instead of the paper's deeper one at 112 px.
+Deviations: the DCGAN pair instead of the paper's deeper one at 112 px; D and G move on the same fakes.
 Command: gansmith train lsgan --data digits        gansmith train lsgan --data grid25 --coding pearson
 Result: docs/recipes/lsgan.md
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 
@@ -32,10 +32,10 @@ class LSGAN(Generates, Recipe):
         width: of the layer next to the image ("dcgan"), of the hidden layers on points ("mlp").
         lr: learning rate at the start.
         lr_final: the share of lr left at the end (linear).
-        beta1: of Adam.
+        betas: of Adam.
     """
 
-    ranges = {"beta1": (0.0, 0.999), "lr_final": (0.0, 1.0)}
+    ranges: ClassVar = {"betas": (0.0, 0.9999), "lr_final": (0.0, 1.0)}
 
     coding: Literal["01", "pearson"] = "01"
     net: Literal["auto", "mlp", "dcgan"] = "auto"
@@ -44,22 +44,20 @@ class LSGAN(Generates, Recipe):
     z_dim: int = 100
     lr: float = 2e-4
     lr_final: float = 1.0
-    beta1: float = 0.5
+    betas: tuple[float, float] = (0.5, 0.999)
 
     @classmethod
     def suggest(cls, data: DataSpec, device: torch.device) -> dict[str, Setting]:
         return point_settings() if data.kind == "points" else image_settings(data, device)
 
     def build(self, data: DataSpec) -> Nets:
-        G, D = pair(
-            self.net, data.shape, z_dim=self.z_dim, width=self.width, norm_g=self.norm, norm_d=self.norm
-        )
+        G, D = pair(self.net, data.shape, z_dim=self.z_dim, width=self.width, norm_g=self.norm, norm_d=self.norm)
         return Nets({"G": G, "D": D})
 
     def round(self, nets: Nets, data: Data, clock: Clock) -> Iterator[Move]:
         G, D = nets["G"], nets["D"]
         options = {"lr": clock.linear(self.lr, self.lr * self.lr_final)}
-        optim = adam(self.lr, (self.beta1, 0.999))
+        optim = adam(self.lr, self.betas)
         real = data(self.batch)
         fake = G(self.draw_latents(self.batch, real.device))
         yield Player("D", ("D",), optim, options), {"adv": least_squares_d(D(real), D(fake.detach()), self.coding)}

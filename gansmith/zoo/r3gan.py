@@ -2,9 +2,10 @@
 
 Paper: The GAN is dead; long live the GAN! A Modern Baseline GAN, Huang et al. 2024, arXiv:2501.05441.
 Code: brownvc/R3GAN.
-Deviations: no augmentation of D's input; penalties computed with the other terms in one backward pass. On points the
-    MLP pair takes the place of the ResNets. `samples` counts all real samples drawn, and G's move draws its own: twice
-    the released code's count of images.
+Deviations: no augmentation of D's input; no classes; G's move takes the fakes of D's move instead of new ones;
+    penalties computed with the other terms in one backward pass. On points the MLP pair takes the place of the
+    ResNets. `samples` counts all real samples drawn, and G's move draws its own: twice the released code's count of
+    images.
 Command: gansmith train r3gan --data digits        gansmith train r3gan --data photos/
 Result: docs/recipes/r3gan.md
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
@@ -48,8 +49,8 @@ class R3GAN(Generates, Recipe):
         ema_half_life: of the averaged generator at the end of the annealing, in ksamples; it grows from 0.
     """
 
-    ranges = {k: (0.0, 0.99999) for k in ("beta2", "beta2_final")} | {"anneal": (0.01, 1.0)}
-    presets = {
+    ranges: ClassVar = {k: (0.0, 0.99999) for k in ("beta2", "beta2_final")} | {"anneal": (0.01, 1.0)}
+    presets: ClassVar = {
         "cifar10": _preset((768,) * 4, gamma=0.05, ema=5_000, samples=20_000_000, batch=512),
         "ffhq64": _preset((768, 768, 768, 768, 384), gamma=2.0, ema=500, samples=20_000_000, batch=256),
         "ffhq256": _preset((768, 768, 768, 768, 384, 192, 96), gamma=150.0, ema=500, samples=20_000_000, batch=256),
@@ -80,17 +81,23 @@ class R3GAN(Generates, Recipe):
             }
         batch, resolution = batch_for(data, 64), data.shape[-1]
         small = device.type == "cpu"
-        widths = tuple(min(128 if small else 768, (16 if small else 96) * 2**i) for i in range(r3gan.stages(resolution)))
+        widths = tuple(
+            min(128 if small else 768, (16 if small else 96) * 2**i) for i in range(r3gan.stages(resolution))
+        )
         return {
             "batch": batch,
             "widths": Setting(widths[::-1], f"one per stage up to {resolution} px, sized for {device.type}"),
-            "samples": samples_for(data, device),
+            "samples": samples_for(data, device, draws=2),
         }
 
     def build(self, data: DataSpec) -> Nets:
         if data.kind == "points":
-            G = mlp.Generator(self.z_dim, data.shape, self.widths)
-            return Nets({"G": G, "D": mlp.Discriminator(data.shape, self.widths)})
+            return Nets(
+                {
+                    "G": mlp.Generator(self.z_dim, data.shape, self.widths),
+                    "D": mlp.Discriminator(data.shape, self.widths),
+                }
+            )
         G = r3gan.Generator(self.z_dim, data.shape, self.widths, self.blocks, self.group)
         return Nets({"G": G, "D": r3gan.Discriminator(data.shape, self.widths, self.blocks, self.group)})
 

@@ -3,7 +3,8 @@
 Paper: Spectral Normalization for Generative Adversarial Networks, Miyato et al. 2018, arXiv:1802.05957; hinge loss:
     Lim & Ye 2017, arXiv:1705.02894.
 Code: pfnet-research/sngan_projection, whose rhythm is followed: G moves first, on twice the batch, then D five times.
-Deviations: none known at 32, 64 and 128 px. On points a spectrally normalised MLP takes D's place.
+Deviations: samples are drawn from an average of G over training (ema_half_life; 0 switches it off); 15 steps of power
+    iteration before the first round; 28 px besides the code's sizes. On points a spectrally normalised MLP is D.
 Command: gansmith train sngan --data photos/ --resolution 32        gansmith train sngan --data grid25
 Result: docs/recipes/sngan.md
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
@@ -33,7 +35,7 @@ class SNGAN(Generates, Recipe):
         betas: of Adam.
     """
 
-    ranges = {"betas": (0.0, 0.9999), "lr_final": (0.0, 1.0)}
+    ranges: ClassVar = {"betas": (0.0, 0.9999), "lr_final": (0.0, 1.0)}
 
     width: int | None = None
     z_dim: int = 128
@@ -47,7 +49,7 @@ class SNGAN(Generates, Recipe):
     def suggest(cls, data: DataSpec, device: torch.device) -> dict[str, Setting]:
         if data.kind == "points":
             return point_settings(draws=5, rounds=1875)
-        out = image_settings(data, device)
+        out = image_settings(data, device, draws=5)
         if device.type == "cpu":
             out["width"] = Setting(32, "a quarter of the published width: many more steps on a CPU")
         return out
@@ -55,8 +57,12 @@ class SNGAN(Generates, Recipe):
     def build(self, data: DataSpec) -> Nets:
         if data.kind == "points":
             hidden = (self.width or 64,) * 3
-            G = mlp.Generator(self.z_dim, data.shape, hidden)
-            return Nets({"G": G, "D": mlp.Discriminator(data.shape, hidden, spectral=True)})
+            return Nets(
+                {
+                    "G": mlp.Generator(self.z_dim, data.shape, hidden),
+                    "D": mlp.Discriminator(data.shape, hidden, spectral=True),
+                }
+            )
         small = data.shape[-1] <= 32
         G = sngan.Generator(self.z_dim, data.shape, self.width and self.width * (2 if small else 1))
         return Nets({"G": G, "D": sngan.Discriminator(data.shape, self.width)})

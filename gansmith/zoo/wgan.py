@@ -3,16 +3,18 @@
 Paper: Wasserstein GAN, Arjovsky, Chintala & Bottou 2017, arXiv:1701.07875, Algorithm 1.
 Code: martinarjovsky/WassersteinGAN (main.py), whose rhythm is followed: 100 critic moves a round during the first 25
     rounds and in every 500th round.
-Deviations: weights are clipped after each critic move, as in the paper (the code: before it).
+Deviations: weights are clipped after each critic move, as in the paper (the code: before it); G's move takes the fakes
+    of the last critic move (both: new ones).
 Command: gansmith train wgan --data digits
 Result: docs/recipes/wgan.md
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 
@@ -34,11 +36,13 @@ class WGAN(Generates, Recipe):
         width: of the layer next to the image ("dcgan"), of the hidden layers on points ("mlp").
         n_critic: critic moves per generator move.
         n_critic_start: critic moves in the first `rounds_start` rounds and in every `restart_every`-th round.
-        rounds_start: rounds that begin with a critic near its optimum.
+        rounds_start: rounds at the beginning that train the critic long, so that G starts with a good one.
         restart_every: rounds between two long critic phases.
         clip: c; every critic parameter stays in [-c, c].
         lr: learning rate of RMSProp, for both (momentum makes the critic unstable).
     """
+
+    ranges: ClassVar = {"clip": (1e-6, math.inf), "rounds_start": (0, math.inf)}
 
     net: Literal["auto", "mlp", "dcgan"] = "auto"
     norm_g: Literal["auto", "batch", "none"] = "auto"
@@ -55,7 +59,7 @@ class WGAN(Generates, Recipe):
     @classmethod
     def suggest(cls, data: DataSpec, device: torch.device) -> dict[str, Setting]:
         if data.kind == "image":
-            return image_settings(data, device)
+            return image_settings(data, device, draws=5)
         points = point_settings(draws=7)
         chosen = {k: points[k] for k in ("batch", "z_dim", "width", "ema_half_life", "samples")}
         return chosen | {
@@ -64,9 +68,7 @@ class WGAN(Generates, Recipe):
         }
 
     def build(self, data: DataSpec) -> Nets:
-        G, D = pair(
-            self.net, data.shape, z_dim=self.z_dim, width=self.width, norm_g=self.norm_g, norm_d=self.norm_d
-        )
+        G, D = pair(self.net, data.shape, z_dim=self.z_dim, width=self.width, norm_g=self.norm_g, norm_d=self.norm_d)
         return Nets({"G": G, "D": D})
 
     def round(self, nets: Nets, data: Data, clock: Clock) -> Iterator[Move]:

@@ -2,8 +2,9 @@
 
 Paper: Improved Training of Wasserstein GANs, Gulrajani et al. 2017, arXiv:1704.00028, Algorithm 1.
 Code: igul222/improved_wgan_training.
-Deviations: the DCGAN pair by default on images; `net="resnet"` is the paper's CIFAR ResNet. Real samples are not
-    dequantised.
+Deviations: the DCGAN pair by default on images. `net="resnet"` is the paper's CIFAR ResNet, but the critic sums over
+    pixels at its end where the code averages. G's move takes the fakes of the last critic move (the paper: new ones;
+    the CIFAR code: twice as many). Real samples are not dequantised.
 Command: gansmith train wgan_gp --data digits        gansmith train wgan_gp --data photos/ --net resnet --resolution 32
 Result: docs/recipes/wgan_gp.md
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 
@@ -31,7 +32,8 @@ class WGANGP(Generates, Recipe):
 
     Args:
         net: "mlp", "dcgan", "resnet" (32, 64, 128 px) or "auto" (dcgan for images, mlp for points).
-        norm_g: "batch", "none" or "auto" (batch in dcgan, none in mlp); the critic never has BatchNorm, which would couple the samples.
+        norm_g: "batch", "none" or "auto" (batch in dcgan, none in mlp); the critic never has BatchNorm, which would
+            couple the samples.
         width: of the smallest layer ("dcgan"), of every block ("resnet") or of the hidden layers ("mlp").
         n_critic: critic moves per generator move.
         gp_weight: lambda.
@@ -41,8 +43,8 @@ class WGANGP(Generates, Recipe):
         betas: of Adam.
     """
 
-    ranges = {"betas": (0.0, 0.9999), "lr_final": (0.0, 1.0)}
-    presets = {
+    ranges: ClassVar = {"betas": (0.0, 0.9999), "lr_final": (0.0, 1.0)}
+    presets: ClassVar = {
         "cifar10": {
             "net": "resnet",
             "width": 128,
@@ -67,20 +69,29 @@ class WGANGP(Generates, Recipe):
     @classmethod
     def suggest(cls, data: DataSpec, device: torch.device) -> dict[str, Setting]:
         if data.kind == "image":
-            return image_settings(data, device) | {"lr": Setting(2e-4, "small batches of small images bear twice the paper's")}
+            return image_settings(data, device, draws=5) | {
+                "lr": Setting(2e-4, "small batches of small images bear twice the paper's")
+            }
         return point_settings(draws=5, rounds=1875) | {"gp_weight": Setting(0.1, "the paper's toy setting")}
 
     def build(self, data: DataSpec) -> Nets:
         shape, z_dim, width = data.shape, self.z_dim, self.width
         if self.net == "resnet":
-            return Nets({"G": sngan.Generator(z_dim, shape, width), "D": sngan.Discriminator(shape, width, spectral=False)})
+            return Nets(
+                {
+                    "G": sngan.Generator(z_dim, shape, width),
+                    "D": sngan.Discriminator(shape, width, spectral=False),
+                }
+            )
         G, D = pair(self.net, shape, z_dim=z_dim, width=width, norm_g=self.norm_g, norm_d="none")
         return Nets({"G": G, "D": D})
 
     def check(self, data: DataSpec) -> None:
         super().check(data)
         if self.net == "resnet" and self.norm_g != "auto":
-            raise GansmithError(f'norm_g = "{self.norm_g}" is for the nets dcgan and mlp: the resnet G has BatchNorm; leave it out.')
+            raise GansmithError(
+                f'norm_g = "{self.norm_g}" is for the nets dcgan and mlp: the resnet G has BatchNorm; leave it out.'
+            )
 
     def round(self, nets: Nets, data: Data, clock: Clock) -> Iterator[Move]:
         G, D = nets["G"], nets["D"]

@@ -69,7 +69,7 @@ class Judge:
         self.sure = float((logits.softmax(1).amax(1) >= CONFIDENT).double().mean())
         self.test = self._look(test)[1].double().numpy()
         order = torch.randperm(len(self.real), generator=torch.Generator().manual_seed(seed))  # digits lie sorted by class
-        self.real = self.real[order]
+        self.real, self.labels = self.real[order], y[order]
         self.unit = self._distance(self._look(self.real)[1])
 
     def _fit(self, x: Tensor, y: Tensor, epochs: int) -> None:

@@ -1,0 +1,352 @@
+"""What must hold for every GAN in the zoo, found by name. A new recipe needs one line in SMALL, nothing else here."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from torch import Tensor
+
+import gansmith
+from gansmith import recipes
+from gansmith.cli.parse import explain
+from gansmith.core import DataSpec, Generates, Player, Recipe, Terms
+from gansmith.data import Dataset, Stream, open_data
+from gansmith.engine import checkpoint
+from gansmith.engine.game import Game
+from gansmith.errors import GansmithError
+from gansmith.session import fields_from_yaml, fields_to_yaml
+
+
+class Small(NamedTuple):
+    """Settings with which a round takes milliseconds.
+
+    Args:
+        fields: of the recipe, beside `batch` and `z_dim`.
+        px: side of the images; the smallest that the recipe's nets can make.
+        still: parameters that the losses need not move: Wasserstein and relativistic losses, and hinges while all
+            scores are small, see differences of scores only, so that a bias of D's last layer cancels.
+    """
+
+    fields: dict[str, Any]
+    px: int = 8
+    still: tuple[str, ...] = ()
+
+
+SMALL = {
+    "gan": Small({"width": 16}),
+    "fgan": Small({"width": 16}),
+    "lsgan": Small({"width": 8}),
+    "wgan": Small({"width": 8, "n_critic_start": 4, "rounds_start": 2, "restart_every": 4}, still=("D.out.bias",)),
+    "wgan_gp": Small({"width": 8, "n_critic": 2}, still=("D.out.bias",)),
+    "dragan": Small({"width": 8}),
+    "dcgan": Small({"width": 8}),
+    "sngan": Small({"width": 12, "n_critic": 2}, px=28, still=("D.out.bias",)),
+    "r3gan": Small({"widths": (16, 8), "group": 8}, still=("D.out.bias",)),
+}
+BATCH, COUNT = 6, 15  # COUNT training images at most: every test of ten rounds crosses epochs
+
+NAMES = list(recipes.names())
+CASES = [(name, kind) for name in NAMES for kind in recipes.find(name).kinds]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_recipe_has_small_settings(name: str) -> None:
+    assert name in SMALL, (
+        f'Add a line for "{name}" to SMALL in {Path(__file__).name}: settings that make a round quick.'
+    )
+
+
+def test_no_small_settings_without_a_recipe() -> None:
+    assert set(SMALL) <= set(NAMES)
+
+
+def small(name: str, **fields: Any) -> Recipe:
+    if name not in SMALL:
+        pytest.fail(f'"{name}" has no line in SMALL.')
+    return recipes.find(name)(**{"batch": BATCH, "z_dim": 4, **SMALL[name].fields, **fields})
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GANSMITH_CACHE", str(folder))
+        yield folder
+
+
+def dataset(name: str, kind: str, px: int | None = None) -> Dataset:
+    """grid25, or a few noise images of the size that the recipe can make."""
+    if kind == "points":
+        return open_data("grid25", progress=False)
+    side = px or SMALL[name].px
+    pixels = np.random.default_rng(0).integers(0, 256, (COUNT, side, side, 3), np.uint8)
+    return open_data(pixels, resolution=side, progress=False)
+
+
+class Watched(Game):
+    """A game that writes down each move: who, with which terms, and which parameters differ after it."""
+
+    moves: list[tuple[Player, Terms, set[str]]]
+
+    def _step(self, player: Player, terms: Terms) -> None:
+        before = {k: v.detach().clone() for k, v in self.nets.named_parameters()}
+        super()._step(player, terms)
+        moved = {k for k, v in self.nets.named_parameters() if not torch.equal(v, before[k])}
+        self.moves.append((player, terms, moved))
+
+
+def game(recipe: Recipe, data: Dataset, seed: int = 0) -> Watched:
+    feed = Stream(data, recipe.draws, seed=seed)
+    out = Watched(recipe, data.spec, feed, seed=seed, channels_last=data.spec.kind == "image")
+    out.moves = []
+    return out
+
+
+def played(recipe: Recipe, data: Dataset, rounds: int, seed: int = 0) -> Watched:
+    out = game(recipe, data, seed)
+    for _ in range(rounds):
+        out.play()
+    return out
+
+
+def tensors(g: Game) -> dict[str, Tensor]:
+    nets, optims, _ = g.state()
+    return {**nets, **{f"optim {k}": v for k, v in optims.items()}}
+
+
+def assert_same(a: dict[str, Tensor], b: dict[str, Tensor]) -> None:
+    assert a.keys() == b.keys()
+    for name, value in a.items():
+        assert torch.equal(value, b[name]), name
+
+
+# ---------------------------------------------------------------- playing
+
+
+@pytest.mark.parametrize(("name", "kind"), CASES)
+def test_each_player_moves_all_that_is_its_own_and_nothing_else(name: str, kind: str, cache: Path) -> None:
+    g = played(small(name), dataset(name, kind), rounds=4)
+    everything, moved = {k for k, _ in g.nets.named_parameters()}, set()
+    for player, terms, changed in g.moves:
+        own = {k for k in everything if k.split(".")[0] in player.nets}
+        assert changed <= own, f"{player.name} moved {sorted(changed - own)}"
+        assert all(v.ndim == 0 and torch.isfinite(v) for v in terms.values())
+        moved |= changed
+    assert everything - moved <= set(SMALL[name].still)
+
+
+@pytest.mark.parametrize(("name", "kind"), CASES)
+def test_the_seed_decides_everything(name: str, kind: str, cache: Path) -> None:
+    data = dataset(name, kind)
+    first, again, other = (played(small(name), data, rounds=3, seed=seed) for seed in (0, 0, 1))
+    assert_same(tensors(first), tensors(again))
+    changed = [not torch.equal(p, q) for p, q in zip(first.nets.parameters(), other.nets.parameters(), strict=True)]
+    assert sum(changed) > 0.7 * len(changed)  # what starts at 0, or is clipped, may stay the same
+
+
+@pytest.mark.parametrize(("name", "kind"), CASES)
+def test_ten_rounds_are_five_a_checkpoint_and_five(name: str, kind: str, cache: Path, tmp_path: Path) -> None:
+    recipe, data = small(name), dataset(name, kind)
+    straight, first = played(recipe, data, rounds=10), played(recipe, data, rounds=5)
+    if data.spec.count:
+        assert straight.clock.seen // data.spec.count > first.clock.seen // data.spec.count > 0  # epochs were crossed
+    nets, optims, rest = first.state()
+    path = checkpoint.save(tmp_path, (nets, optims, rest | {"seconds": 0.0}))
+    second = game(recipe, data)
+    second.restore(*checkpoint.load(path), path)
+    assert_same(tensors(second), tensors(first))
+    for _ in range(5):
+        second.play()
+    assert_same(tensors(second), tensors(straight))
+    assert second.clock == straight.clock
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_sample_a_move_is_enough(name: str, cache: Path) -> None:
+    """batch = 1, which normalisation over a batch often cannot do, plays or is refused in one sentence."""
+    data = dataset(name, "image")
+    try:
+        g = played(small(name, batch=1), data, rounds=2)
+    except GansmithError as e:
+        assert "batch" in str(e)
+    else:
+        assert g.clock.seen > 0
+
+
+# ---------------------------------------------------------------- choices
+
+
+def choices(cls: type[Recipe]) -> list[tuple[str, Any]]:
+    """Every value of every field that is a word or a switch."""
+    hints = get_type_hints(cls)
+    words = [(f.name, v) for f in dataclasses.fields(cls) for v in get_args(hints[f.name]) if is_word(hints[f.name])]
+    return words + [(f.name, v) for f in dataclasses.fields(cls) if hints[f.name] is bool for v in (False, True)]
+
+
+def is_word(hint: Any) -> bool:
+    return get_origin(hint) is Literal
+
+
+CHOICES = [(name, field, value) for name in NAMES for field, value in choices(recipes.find(name))]
+
+
+@pytest.mark.parametrize(("name", "field", "value"), CHOICES)
+def test_every_choice_can_be_played(name: str, field: str, value: Any, cache: Path) -> None:
+    """On points or on images: a net may be for one of them only, and says so then."""
+    count = 0
+    for kind, px in (("points", 0), ("image", SMALL[name].px), ("image", 32)):
+        data = dataset(name, kind, px)
+        try:
+            recipe = small(name, **{field: value})
+            recipe.check(data.spec)
+            count += len(played(recipe, data, rounds=1).moves)
+        except GansmithError as e:
+            assert str(e).endswith(".") and "\n" not in str(e)
+    assert count > 1, "no kind of data could be learned with it"
+
+
+# ---------------------------------------------------------------- run directory and abilities
+
+
+@pytest.mark.parametrize(("name", "kind"), CASES)
+def test_a_run_keeps_fields_and_draws_the_same_samples(name: str, kind: str, cache: Path, tmp_path: Path) -> None:
+    data = dataset(name, kind)
+    fields = {k: v for k, v in dataclasses.asdict(small(name)).items() if k != "samples"}
+    run = gansmith.train(name, data, out=tmp_path / "run", samples=1, tick=10**9, quiet=True, **fields)
+    gans = [gansmith.load(run.path) for _ in range(2)]
+    assert gans[0].recipe == small(name, samples=1)
+    draws = [gan.sample(5, seed=3) for gan in gans]
+    assert torch.equal(draws[0], draws[1]) and not torch.equal(draws[0], gans[0].sample(5, seed=4))
+    assert draws[0].shape == (5, *data.spec.shape)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_fields_survive_yaml(name: str) -> None:
+    changed = {}
+    for f in dataclasses.fields(recipes.find(name)):
+        value = getattr(small(name), f.name)
+        if isinstance(value, float) and value:
+            changed[f.name] = value / 3
+        elif isinstance(value, tuple):
+            changed[f.name] = tuple(v * 2 if isinstance(v, int) else v / 3 for v in value)
+    recipe = small(name, **changed)
+    text = yaml.safe_dump(fields_to_yaml(dataclasses.asdict(recipe)))
+    assert type(recipe)(**fields_from_yaml(yaml.safe_load(text))) == recipe
+
+
+@pytest.mark.parametrize(("name", "kind"), CASES)
+def test_it_can_do_what_it_declares(name: str, kind: str, cache: Path) -> None:
+    recipe, data = small(name), dataset(name, kind)
+    nets = recipe.build(data.spec)
+    assert set(recipe.averaged) <= set(nets)
+    if isinstance(recipe, Generates):
+        z = recipe.draw_latents(5, generator=torch.Generator().manual_seed(0))
+        assert z.shape == (5, recipe.z_dim) and z.dtype == torch.float32
+        assert torch.equal(z, recipe.draw_latents(5, generator=torch.Generator().manual_seed(0)))
+        samples = recipe.generate(nets.eval(), z)
+        assert samples.shape == (5, *data.spec.shape) and samples.dtype == torch.float32
+        assert samples.isfinite().all() and (samples[0] != samples[1]).any()
+
+
+# ---------------------------------------------------------------- fields
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_field_is_explained_and_nothing_else(name: str) -> None:
+    cls = recipes.find(name)
+    told = explain(cls)
+    assert told.keys() == {f.name for f in dataclasses.fields(cls)}
+    assert all(len(text) > 2 for text in told.values())
+
+
+def numbers(cls: type[Recipe]) -> Iterator[tuple[str, Any]]:
+    """Every numeric field with values that make no sense for it."""
+    hints, default = get_type_hints(cls), cls()
+    for f in dataclasses.fields(cls):
+        members = get_args(hints[f.name]) or (hints[f.name],)
+        if is_word(hints[f.name]) or not {int, float} & set(members):
+            continue
+        wrong = [-1, math.nan, math.inf, -math.inf] if float in members else [-1, -(10**6)]
+        if f.name in cls.ranges and math.isfinite(cls.ranges[f.name][1]):
+            wrong.append(cls.ranges[f.name][1] + 1)
+        value = getattr(default, f.name)
+        for bad in wrong:
+            shapes = (
+                [(*value[:i], bad, *value[i + 1 :]) for i in range(len(value))] if isinstance(value, tuple) else [bad]
+            )
+            yield from ((f.name, v) for v in shapes)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_numbers_out_of_range_are_refused(name: str) -> None:
+    cls, tried = recipes.find(name), 0
+    for field, value in numbers(cls):
+        with pytest.raises(GansmithError, match=rf"^{field} = .* is out of range: give .*\.$"):
+            cls(**{field: value})
+        tried += 1
+    assert tried > 10
+    assert cls.ranges.keys() <= {f.name for f in dataclasses.fields(cls)}
+
+
+WORDS = sorted({(name, field) for name, field, value in CHOICES if isinstance(value, str)})
+
+
+@pytest.mark.parametrize(("name", "field"), WORDS)
+def test_unknown_words_are_refused(name: str, field: str) -> None:
+    with pytest.raises(GansmithError, match=field):
+        recipes.find(name)(**{field: "nonsense"})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_presets_are_valid_and_their_nets_can_be_built(name: str) -> None:
+    cls = recipes.find(name)
+    for fields in cls.presets.values():
+        recipe, fitting = cls(**fields), 0
+        for shape in [(2,), *((3, px, px) for px in (32, 64, 128, 256))]:
+            data = DataSpec("test", "points" if len(shape) == 1 else "image", shape)
+            try:
+                recipe.check(data)
+                with torch.device("meta"):
+                    fitting += len(recipe.build(data)) > 1
+            except GansmithError:
+                continue
+        assert fitting
+
+
+# ---------------------------------------------------------------- data
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_wrong_kind_of_data_is_refused(name: str) -> None:
+    recipe = small(name)
+    for kind in {"image", "points", "waveform"} - set(recipe.kinds):
+        with pytest.raises(GansmithError, match=f"learns .* data, but odd holds {kind} data"):
+            recipe.check(DataSpec("odd", kind, (1, 8, 8)))
+    if recipe.draws:
+        with pytest.raises(GansmithError, match=f"needs {re.escape(', '.join(recipe.draws))}"):
+            recipe.check(DataSpec("odd", recipe.kinds[0], (2,), fields=()))
+
+
+@pytest.mark.parametrize(("name", "kind"), CASES)
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_suggestions_are_known_fields_with_a_reason_and_make_a_recipe(name: str, kind: str, device: str) -> None:
+    cls = recipes.find(name)
+    for count in (0, 10, 4500, 10**7):
+        for px in (28, 32, 64):
+            data = DataSpec("test", kind, (2,) if kind == "points" else (3, px, px), count=count)
+            chosen = cls.suggest(data, torch.device(device))
+            assert chosen.keys() <= {f.name for f in dataclasses.fields(cls)}
+            assert all(len(setting.reason) > 5 for setting in chosen.values())
+            recipe = cls(**{k: setting.value for k, setting in chosen.items()})
+            recipe.check(data)
+    with torch.device("meta"):
+        assert len(recipe.build(data)) > 1
