@@ -81,7 +81,12 @@ def train(name: str, data: str, budget: dict[str, Any], seeds: int) -> Entry:
             if seed == 0:
                 draw(samples, data, DOCS / "images" / image_name(name, data, budget))
     options = "".join(f" --{key.replace('_', '-')} {value}" for key, value in budget.items())
-    return {"command": f"gansmith train {name} --data {data}{options}", **settings, "image": image_name(name, data, budget), "runs": runs}
+    return {
+        "command": f"gansmith train {name} --data {data}{options}",
+        **settings,
+        "image": image_name(name, data, budget),
+        "runs": runs,
+    }
 
 
 def image_name(name: str, data: str, budget: dict[str, Any]) -> str:

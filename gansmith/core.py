@@ -170,10 +170,14 @@ class Recipe(ABC):
         """Refuse data that this recipe cannot learn, in one sentence, before any training."""
         name = type(self).__name__
         if data.kind not in self.kinds:
-            raise GansmithError(f"{name} learns {' or '.join(self.kinds)} data, but {data.name} holds {data.kind} data.")
+            raise GansmithError(
+                f"{name} learns {' or '.join(self.kinds)} data, but {data.name} holds {data.kind} data."
+            )
         missing = [f for f in self.draws if f not in data.fields]
         if missing:
-            raise GansmithError(f"{name} needs {', '.join(missing)} with every sample, which {data.name} does not have.")
+            raise GansmithError(
+                f"{name} needs {', '.join(missing)} with every sample, which {data.name} does not have."
+            )
 
     def half_life(self, clock: Clock) -> float:
         """Half-life of the averaged nets now, in samples: short at first, so that early grids are not the initial noise."""
@@ -182,7 +186,9 @@ class Recipe(ABC):
     def shard(self, world: int) -> Self:
         """The same game for one of `world` processes: each draws its share of the global batch."""
         if self.batch % world:
-            raise GansmithError(f"batch = {self.batch} does not divide over {world} processes: choose a multiple of {world}.")
+            raise GansmithError(
+                f"batch = {self.batch} does not divide over {world} processes: choose a multiple of {world}."
+            )
         return replace(self, batch=self.batch // world)
 
 

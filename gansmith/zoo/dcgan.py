@@ -21,9 +21,9 @@ import torch
 from gansmith.auto import image_settings
 from gansmith.core import Clock, Data, DataSpec, Generates, Move, Nets, Player, Recipe, Setting, adam
 from gansmith.errors import GansmithError
-from gansmith.nets.pair import pair
+from gansmith.nets import dcgan
 from gansmith.objectives import nonsaturating_d, nonsaturating_g
-from gansmith.penalties import gradient_square
+from gansmith.penalties import gradient_square, lazy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,10 +31,12 @@ class DCGAN(Generates, Recipe):
     """The convolutional pair under the original game.
 
     Args:
-        width: channels of the layer next to the image, in both networks.
+        width: channels of the layer next to the image, in G and, unless width_d says otherwise, in D.
+        width_d: the same for D alone.
         norm_g: BatchNorm in G, or "none": the ablation of the WGAN papers.
         norm_d: BatchNorm in D, or "none".
         gamma: weight of R1, as gamma / 2 * R1; above 0 it wants norm_d = "none".
+        r1_every: rounds between two uses of R1 (lazy regularisation).
         smoothing: the real target is 1 - smoothing (one-sided label smoothing).
         lr: learning rate.
         lr_final: the share of lr left at the end (linear).
@@ -44,12 +46,14 @@ class DCGAN(Generates, Recipe):
     kinds = ("image",)
     presets: ClassVar = {
         "r1": {
-            "width": 24,
+            "width": 32,
+            "width_d": 16,
             "z_dim": 32,
             "batch": 32,
             "norm_d": "none",
             "gamma": 0.1,
-            "lr": 3e-3,
+            "r1_every": 4,
+            "lr": 4e-3,
             "lr_final": 0.02,
             "betas": (0.0, 0.99),
             "samples": 500_000,
@@ -58,10 +62,12 @@ class DCGAN(Generates, Recipe):
     ranges: ClassVar = {"smoothing": (0.0, 0.5), "betas": (0.0, 0.9999), "lr_final": (0.0, 1.0)}
 
     width: int = 64
+    width_d: int | None = None
     z_dim: int = 100
     norm_g: Literal["batch", "none"] = "batch"
     norm_d: Literal["batch", "none"] = "batch"
     gamma: float = 0.0
+    r1_every: int = 1
     smoothing: float = 0.0
     lr: float = 2e-4
     lr_final: float = 1.0
@@ -79,8 +85,8 @@ class DCGAN(Generates, Recipe):
             )
 
     def build(self, data: DataSpec) -> Nets:
-        G, D = pair("dcgan", data.shape, z_dim=self.z_dim, width=self.width, norm_g=self.norm_g, norm_d=self.norm_d)
-        return Nets({"G": G, "D": D})
+        G = dcgan.Generator(self.z_dim, data.shape, self.width, self.norm_g)
+        return Nets({"G": G, "D": dcgan.Discriminator(data.shape, self.width_d or self.width, self.norm_d)})
 
     def round(self, nets: Nets, data: Data, clock: Clock) -> Iterator[Move]:
         G, D = nets["G"], nets["D"]
@@ -88,9 +94,10 @@ class DCGAN(Generates, Recipe):
         optim = adam(self.lr, self.betas)
         real = data(self.batch)
         fake = G(self.draw_latents(self.batch, real.device))
-        real_logits = D(real.requires_grad_(self.gamma > 0))
+        penalised = lazy(clock.round, self.r1_every) * self.gamma
+        real_logits = D(real.requires_grad_(penalised > 0))
         terms = {"adv": nonsaturating_d(real_logits, D(fake.detach()), smoothing=self.smoothing)}
-        if self.gamma:
-            terms["r1"] = self.gamma / 2 * gradient_square(real_logits, real)
+        if penalised:
+            terms["r1"] = penalised / 2 * gradient_square(real_logits, real)
         yield Player("D", ("D",), optim, options), terms
         yield Player("G", ("G",), optim, options), {"adv": nonsaturating_g(D(fake))}

@@ -68,7 +68,9 @@ class Judge:
         self.accuracy = float((logits.argmax(1) == test_y).double().mean())
         self.sure = float((logits.softmax(1).amax(1) >= CONFIDENT).double().mean())
         self.test = self._look(test)[1].double().numpy()
-        order = torch.randperm(len(self.real), generator=torch.Generator().manual_seed(seed))  # digits lie sorted by class
+        order = torch.randperm(
+            len(self.real), generator=torch.Generator().manual_seed(seed)
+        )  # digits lie sorted by class
         self.real, self.labels = self.real[order], y[order]
         self.unit = self._distance(self._look(self.real)[1])
 
