@@ -180,7 +180,7 @@ class Recipe(ABC):
             )
 
     def half_life(self, clock: Clock) -> float:
-        """Half-life of the averaged nets now, in samples: short at first, so that early grids are not the initial noise."""
+        """Half-life of the averaged nets now, in samples: short at first, so that early grids show more than noise."""
         return min(1000 * self.ema_half_life, 0.05 * clock.seen)
 
     def shard(self, world: int) -> Self:

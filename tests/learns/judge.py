@@ -34,7 +34,8 @@ class Verdict:
         return bool(self.shares.min() >= 0.03 and self.confident >= 0.75 and self.distance <= 2.2)
 
     def __str__(self) -> str:
-        return f"rarest class {self.shares.min():.1%}, confident {self.confident:.0%} of real, distance {self.distance:.2f} x"
+        rarest = f"rarest class {self.shares.min():.1%}"
+        return f"{rarest}, confident {self.confident:.0%} of real, distance {self.distance:.2f} x"
 
 
 class Classifier(nn.Module):

@@ -1,4 +1,4 @@
-"""Mode retention on grid25 (std 0.1 before the division by 2.828): penalised games keep the modes, the plain one loses some."""
+"""Mode retention on grid25 (std 0.1 before the division by 2.828): penalised games keep it, the plain one does not."""
 
 from __future__ import annotations
 
