@@ -30,8 +30,8 @@ Examples:
   gansmith list                                   which GANs there are
   gansmith train r3gan --data digits --minutes 2  learn handwritten digits
   gansmith train r3gan --data ~/photos --dry-run  what it would do with your photos
-  gansmith resume runs/00001-r3gan-digits         go on where it stopped
-  gansmith sample runs/00001-r3gan-digits -n 16   draw pictures from it
+  gansmith resume runs/00000-r3gan-digits         go on where it stopped
+  gansmith sample runs/00000-r3gan-digits -n 16   draw pictures from it
 
 Options:
   -h, --help     this page; gansmith VERB --help explains a verb

@@ -1,8 +1,8 @@
 """Tell what a run is: recipe, fields, data, progress, checkpoints, and how to go on.
 
 Examples:
-  gansmith info runs/00001-r3gan-digits
-  gansmith info runs/00001-r3gan-digits --json | jq .progress
+  gansmith info runs/00000-r3gan-digits
+  gansmith info runs/00000-r3gan-digits --json | jq .progress
 """
 
 from __future__ import annotations

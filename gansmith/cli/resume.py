@@ -3,8 +3,8 @@
 It continues from the last checkpoint, exactly as if it had never stopped.
 
 Examples:
-  gansmith resume runs/00001-r3gan-digits
-  gansmith resume runs/00001-r3gan-digits --samples 2M    learn longer than planned
+  gansmith resume runs/00000-r3gan-digits
+  gansmith resume runs/00000-r3gan-digits --samples 2M    learn longer than planned
 """
 
 from __future__ import annotations

@@ -3,10 +3,10 @@
 The same seed gives the same samples.
 
 Examples:
-  gansmith sample runs/00001-r3gan-digits                            16 in a grid, samples.png of the run
-  gansmith sample runs/00001-r3gan-digits -n 64 --seed 3 --out grid.png
-  gansmith sample runs/00001-r3gan-digits -n 1000 --out pictures     a folder of 1000 PNG files
-  gansmith sample runs/00001-r3gan-digits -n 10k --out fakes.npz     the array "samples"
+  gansmith sample runs/00000-r3gan-digits                            16 in a grid, samples.png of the run
+  gansmith sample runs/00000-r3gan-digits -n 64 --seed 3 --out grid.png
+  gansmith sample runs/00000-r3gan-digits -n 1000 --out pictures     a folder of 1000 PNG files
+  gansmith sample runs/00000-r3gan-digits -n 10k --out fakes.npz     the array "samples"
 """
 
 from __future__ import annotations

@@ -53,15 +53,15 @@ class Generator(nn.Module):
         super().__init__()
         channels, widths, kernels = _plan(shape, width)
         bias = norm != "batch"
-        self.start = normal_(nn.ConvTranspose2d(z_dim, widths[-1], 4, 1, 0, bias=bias))
-        layers: list[nn.Module] = [_norm(norm, widths[-1]), nn.ReLU()]
+        start = normal_(nn.ConvTranspose2d(z_dim, widths[-1], 4, 1, 0, bias=bias))
+        layers: list[nn.Module] = [start, _norm(norm, widths[-1]), nn.ReLU()]
         for (a, b), k in zip(pairwise(widths[::-1]), kernels[::-1], strict=True):
             layers += [normal_(nn.ConvTranspose2d(a, b, k, 2, 1, bias=bias)), _norm(norm, b), nn.ReLU()]
         self.body = nn.Sequential(*layers)
         self.out = normal_(nn.ConvTranspose2d(width, channels, 4, 2, 1, bias=False))
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.out(self.body(channels_last(self.start(z[:, :, None, None])))).tanh()
+        return self.out(self.body(channels_last(z[:, :, None, None]))).tanh()
 
 
 class Discriminator(nn.Module):
