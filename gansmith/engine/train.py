@@ -88,7 +88,7 @@ class Trainer:
         self.game, self.run, self.place, self.budget, self.tick = game, run, place, budget, tick
         self.display, self.real, self.score, self.spent, self.command = display, real, score, spent, command
         self.started = self.ticked = time.perf_counter()
-        self.first_seen = self.ticked_seen = game.clock.seen
+        self.ticked_seen = game.clock.seen
         self.asked: str | None = None  # the signal that this process got
         self.signal: str | None = None  # the one that all processes agreed to obey
         self.rate = 0.0
