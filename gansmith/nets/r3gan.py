@@ -13,7 +13,7 @@ Group size on CPUs (2 cores, torch 2.13, channels last, forward + backward, 64 m
     float32                16.7   16.6   21.6   38.9    131
     bfloat16               11.8    8.4    5.7    8.1     24
 
-NCHW takes 1.2 to 2.5 times as long throughout. So the paper's 16 suits float32; in bfloat16 32 costs no more than 16
+NCHW takes 1.2 to 2.5 times as long. So the paper's 16 suits float32; in bfloat16 32 costs no more than 16
 and does twice the work; 8 never pays. Under R1 (double backward) 16 is the fastest in both precisions.
 
 Source: Huang et al. 2024, arXiv:2501.05441; brownvc/R3GAN. Its CIFAR-10 preset (widths 4 x 768, z_dim 64, no
