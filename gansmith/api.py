@@ -28,6 +28,7 @@ from gansmith.engine.display import count, duration
 from gansmith.engine.game import Game, fit
 from gansmith.engine.rundir import RunDir
 from gansmith.errors import GansmithError
+from gansmith.judging import DEFAULTS
 from gansmith.session import Session, fields_from_yaml, open_session, recipe_of, reopen_session
 
 BLOCK = 64  # latents drawn at a time: torch's normal numbers depend on how many are asked for
@@ -80,6 +81,11 @@ def train(
     deterministic: bool = False,
     preset: str | None = None,
     tick: int | None = None,
+    evaluate_every: int | None = None,
+    patience: int | None = None,
+    score: str = "fd",
+    extractor: str = "auto",
+    evaluate_samples: int = 2000,
     quiet: bool = False,
     **fields: Any,
 ) -> Run:
@@ -104,6 +110,12 @@ def train(
         deterministic: refuse operations that can differ between two runs.
         preset: a named published configuration of the recipe; nothing is automatic then.
         tick: samples between two checkpoints, records and pictures.
+        evaluate_every: samples between two scores of the generator, whose best checkpoint is kept; None = no scores
+            (exactly known sets of points are scored at every tick).
+        patience: end the training when the score has not improved beyond its noise for so many samples.
+        score: "fd" (Fréchet distance) or "kid" (kernel distance).
+        extractor: of the features that the score compares: "auto", "judge", "efficientnet_lite0", "pixels", ...
+        evaluate_samples: generated samples that a score looks at.
         quiet: print nothing.
         fields: the recipe's own fields (`gansmith describe RECIPE`).
 
@@ -126,6 +138,13 @@ def train(
         deterministic=deterministic,
         preset=preset,
         tick=tick,
+        evaluation={
+            "evaluate_every": evaluate_every,
+            "patience": patience,
+            "score": score,
+            "extractor": extractor,
+            "evaluate_samples": evaluate_samples,
+        },
         quiet=quiet,
     )
     with session.place.told_once():
@@ -143,6 +162,7 @@ def plan(recipe: str | Path | type[Recipe], data: Any, *, samples: int | None = 
         k: options.pop(k) for k in keys if k in options
     }
     common = {k: options.pop(k) for k in _SESSION if k in options}
+    common["evaluation"] = {k: options.pop(k) for k in DEFAULTS if k in options}
     options.pop("out", None)
     given = options | ({} if samples is None else {"samples": samples})
     session = open_session(recipe, data, options=loading, given=given, **common)
@@ -171,6 +191,7 @@ def resume(
     data: Any = None,
     device: str | None = None,
     devices: int | None = None,
+    patience: int | None = None,
     quiet: bool = False,
 ) -> Run:
     """Go on with an interrupted run from its latest checkpoint, exactly as if it had not stopped.
@@ -182,6 +203,7 @@ def resume(
         data: where the data are now; needed when the run was trained on an array in Python.
         device: play on another kind of device than before.
         devices: play on another number of processes than before.
+        patience: another span without improvement that ends the training, in samples.
         quiet: print nothing.
 
     Raises:
@@ -189,7 +211,14 @@ def resume(
     """
     folder = RunDir.open(run)
     session = reopen_session(
-        folder, samples=samples, minutes=minutes, data=data, device=device, devices=devices, quiet=quiet
+        folder,
+        samples=samples,
+        minutes=minutes,
+        data=data,
+        device=device,
+        devices=devices,
+        patience=patience,
+        quiet=quiet,
     )
     with session.place.told_once():
         return _play(session, folder, session.game())
@@ -320,7 +349,7 @@ def info(run: str | Path) -> dict[str, Any]:
     config = folder.read_config()
     there = checkpoint.all_in(folder.checkpoints)
     state = checkpoint.load_state(there[-1]) if there else {}
-    done = state.get("progress", 0.0) >= 1.0
+    done = state.get("progress", 0.0) >= 1.0 or state.get("stopped") is not None
     return {
         "path": str(folder.path),
         **config,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 import gansmith
-from gansmith import recipes
+from gansmith import judging, recipes
 from gansmith.auto import make, settle
 from gansmith.core import Recipe
 from gansmith.data import Dataset, Points, Stream, open_data
@@ -87,12 +87,12 @@ class Session:
 
     def trainer(self, run: RunDir, game: Game) -> Trainer:
         """A trainer of a fresh game, brought to the run's latest checkpoint if there is one."""
-        spent = 0.0
+        spent = saved = 0.0
         if there := checkpoint.all_in(run.checkpoints):
             path = there[-1]
             nets, optims, rest = checkpoint.load(path)
             game.restore(nets, optims, rest, path)
-            spent = float(rest["seconds"])
+            spent, saved = float(rest["seconds"]), float(rest["progress"])
             self.display.say(f"Going on from {path} ({count(rest['seen'])} samples seen).")
         budget = Budget(**self.config["budget"])
         return Trainer(
@@ -104,9 +104,17 @@ class Session:
             display=self.display,
             real=self._real(),
             score=self._score(),
+            evaluate_every=self.evaluation.get("every"),
+            patience=self.evaluation.get("patience"),
             spent=spent,
+            saved=saved,
             command=f"gansmith resume {run.path}",
         )
+
+    @property
+    def evaluation(self) -> dict[str, Any]:
+        """How the training is scored; empty when it is not."""
+        return self.config.get("evaluation") or {}
 
     def _real(self) -> torch.Tensor:
         """A few real samples for the pictures, always the same."""
@@ -117,16 +125,14 @@ class Session:
         return real
 
     def _score(self) -> Score | None:
-        """For sets with known modes: how many the generator holds, and the share of samples near one."""
-        data = self.dataset
-        if not isinstance(data, Points) or not len(data.modes):
+        """For images, when asked for: a distance to the data. For sets with known modes: how many are held."""
+        if isinstance(self.dataset, Points):
+            return judging.known_modes(self.dataset) if len(self.dataset.modes) else None
+        if not self.evaluation or not self.place.first:
             return None
-
-        def score(draw: Callable[[int], torch.Tensor]) -> dict[str, float]:
-            modes, quality = data.coverage(draw(10_000))
-            return {"modes": float(modes), "hq": quality, "score": 1 - modes / len(data.modes) * quality}
-
-        return score
+        return judging.distance(
+            self.evaluation, self.dataset, self.config["seed"], self.place.device.type, self.display.say
+        )
 
     def rehearse(self) -> dict[str, Any]:
         """Play a few rounds without writing anything; say what a training would do and how long it would take."""
@@ -167,11 +173,12 @@ def open_session(
     deterministic: bool = False,
     preset: str | None = None,
     tick: int | None = None,
+    evaluation: Mapping[str, Any] | None = None,
     quiet: bool = False,
 ) -> Session:
     """Resolve the arguments of `train`. Raises GansmithError for whatever does not fit."""
     cls = recipes.find(recipe) if not isinstance(recipe, type) else recipe
-    _positive(minutes=minutes, tick=tick)
+    judging.positive(minutes=minutes, tick=tick)
     place, shown = _place(device, devices, nodes, quiet)
     with place.told_once():
         dataset = _open(place, data, options, shown)
@@ -182,6 +189,10 @@ def open_session(
             "samples": None if minutes is not None and "samples" not in given else settled.samples,
             "minutes": minutes,
         }
+        ticks = tick or nice(settled.samples / 20)
+        scored = judging.settings(evaluation or {}, spec.kind, ticks)
+        if scored and tick is None:
+            ticks = min(ticks, scored["every"])
         config = {
             "recipe": recipes.name_of(cls),
             "preset": preset,
@@ -196,7 +207,8 @@ def open_session(
             },
             "seed": seed,
             "budget": budget,
-            "tick": tick or nice(settled.samples / 20),
+            "tick": ticks,
+            "evaluation": scored,
             "device": place.device.type,
             "devices": place.world,
             "precision": chosen,
@@ -215,11 +227,16 @@ def reopen_session(
     data: Any,
     device: str | None,
     devices: int | None,
+    patience: int | None,
     quiet: bool,
 ) -> Session:
     """The session that run.yaml describes. Raises GansmithError when the data changed or cannot be found."""
     config = run.read_config()
-    _positive(minutes=minutes, samples=samples)
+    judging.positive(minutes=minutes, samples=samples, patience=patience)
+    if patience is not None:
+        if not config.get("evaluation"):
+            raise GansmithError(f"{run.path} is not scored while it trains: --patience has nothing to act on.")
+        config["evaluation"]["patience"] = patience
     if samples is not None:
         config["fields"]["samples"] = samples
     if samples is not None or minutes is not None:
@@ -276,12 +293,6 @@ def _open(place: devices.Place, data: Any, options: Mapping[str, Any], shown: Di
 
 def _precision(precision: str, place: devices.Place, kind: str) -> tuple[str, str]:
     return devices.choose_precision(precision, place.device.type, kind == "image")
-
-
-def _positive(**values: float | None) -> None:
-    for name, value in values.items():
-        if value is not None and not value > 0:
-            raise GansmithError(f"--{name} {value} is out of range: give a number above 0.")
 
 
 def _source(data: Any) -> str | None:

@@ -91,7 +91,7 @@ def parse_groups(groups: dict[str, list[Flag]], argv: Sequence[str], module: str
     """
     import tyro
 
-    verb = module.rpartition(".")[2]
+    verb = usage or module.rpartition(".")[2]
     known = {flag.name: flag for group in groups.values() for flag in group}
     said = io.StringIO()
     read: Any
@@ -100,7 +100,7 @@ def parse_groups(groups: dict[str, list[Flag]], argv: Sequence[str], module: str
             read, extra = tyro.cli(
                 _tyro_class(groups),
                 args=argv,
-                prog=f"gansmith {usage or verb}",
+                prog=f"gansmith {verb}",
                 description=inspect.cleandoc(sys.modules[module].__doc__ or ""),
                 return_unknown_args=True,
                 config=(tyro.conf.OmitArgPrefixes,),
@@ -118,6 +118,20 @@ def parse_groups(groups: dict[str, list[Flag]], argv: Sequence[str], module: str
         for name, value in vars(group).items()
     }
     return {flag.name: _read(flag, values[flag.name]) for flag in known.values() if _given(flag, argv)}
+
+
+def split_word(argv: list[str], common: list[Flag]) -> tuple[str | None, list[str]]:
+    """Take the one positional word out: the first that is neither a flag nor the value of one; and the words left."""
+    switches = {flag.shown for flag in common if flag.type is bool} | {"-h", "--help"}
+    value = False
+    for i, word in enumerate(argv):
+        if word.startswith("-"):
+            value = "=" not in word and word.replace("_", "-") not in switches
+        elif value:
+            value = False
+        else:
+            return word, argv[:i] + argv[i + 1 :]
+    return None, argv
 
 
 def _given(flag: Flag, argv: Sequence[str]) -> bool:

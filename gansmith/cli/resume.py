@@ -26,6 +26,7 @@ class Args:
         data: where the data are now, when they were moved.
         device: cpu, cuda or mps; by default as before.
         devices: processes on this machine; by default as before.
+        patience: a new span without improvement that ends the training, in real samples.
         quiet: print nothing but errors.
     """
 
@@ -35,6 +36,7 @@ class Args:
     data: str | None = None
     device: str | None = None
     devices: int | None = None
+    patience: int | None = None
     quiet: bool = False
 
 

@@ -10,6 +10,7 @@ Examples:
   gansmith train r3gan --data ~/photos --resolution 64 --samples 2M
   gansmith train dcgan --data faces.zip --resolution 64 --batch 128 --out runs/faces
   gansmith train r3gan --data ~/photos --dry-run
+  gansmith train dcgan --data digits --evaluate-every 20k --patience 200k
   gansmith train ./mygan.py --data grid25 --seed 1
 """
 
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from gansmith import recipes
-from gansmith.cli.parse import Flag, flags, parse_groups
+from gansmith.cli.parse import Flag, flags, parse_groups, split_word
 from gansmith.errors import GansmithError
 
 if TYPE_CHECKING:
@@ -51,6 +52,11 @@ class Args:
         precision: of the arithmetic; auto takes bf16 where the hardware is faster at it.
         deterministic: only operations that give the same bits every time.
         tick: real samples between two reports with sample grids and checkpoints.
+        evaluate_every: score the generator each so many real samples and keep the best checkpoint.
+        patience: stop when the score has not improved beyond its noise for so many real samples.
+        score: what is scored: Frechet or kernel distance to the data.
+        extractor: features that the score compares; auto, judge, efficientnet_lite0, pixels, inception_2015, ...
+        evaluate_samples: generated samples for each score.
         dry_run: tell the settings and how long it would take here, and write nothing.
         quiet: print nothing but errors.
     """
@@ -73,6 +79,11 @@ class Args:
     precision: Literal["auto", "32", "bf16"] = "auto"
     deterministic: bool = False
     tick: int | None = None
+    evaluate_every: int | None = None
+    patience: int | None = None
+    score: Literal["fd", "kid"] = "fd"
+    extractor: str = "auto"
+    evaluate_samples: int = 2000
     dry_run: bool = False
     quiet: bool = False
 
@@ -83,7 +94,7 @@ SHARED = {"samples", "batch"}
 
 def run(argv: list[str]) -> int:
     common = flags(Args)
-    name, rest = _split(argv, common)
+    name, rest = split_word(argv, common)
     if name is None:
         parse_groups({"": common}, rest, __name__, "train RECIPE")
         raise GansmithError(
@@ -111,20 +122,6 @@ def exit_code(how: str) -> int:
     (0, 130, 143)
     """
     return {"done": 0, "SIGTERM": 128 + signal.SIGTERM}.get(how, 128 + signal.SIGINT)
-
-
-def _split(argv: list[str], common: list[Flag]) -> tuple[str | None, list[str]]:
-    """Take the recipe out of the words: the first that is neither a flag nor the value of one."""
-    switches = {flag.shown for flag in common if flag.type is bool} | {"-h", "--help"}
-    value = False
-    for i, word in enumerate(argv):
-        if word.startswith("-"):
-            value = "=" not in word and word.replace("_", "-") not in switches
-        elif value:
-            value = False
-        else:
-            return word, argv[:i] + argv[i + 1 :]
-    return None, argv
 
 
 def _own_fields(recipe: type[Recipe], common: list[Flag]) -> list[Flag]:

@@ -67,7 +67,8 @@ def load_state(path: Path) -> dict[str, Any]:
         rest = json.loads(file.read_text(encoding="utf-8"))
         if (found := rest.pop("format")) != FORMAT:
             raise GansmithError(f"{file} has format {found}, this gansmith reads format {FORMAT}: use another version.")
-        return {key: number(rest[key]) for key, number in NUMBERS.items()}
+        stopped = rest.get("stopped")  # why the stop rule ended the training, in words
+        return {key: number(rest[key]) for key, number in NUMBERS.items()} | {"stopped": stopped and str(stopped)}
     except GansmithError:
         raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:

@@ -11,6 +11,7 @@ from typing import Any
 from gansmith.engine.files import explained, write_file
 
 PLOT_SHARE = 0.02  # of the time may go into plotting
+PLAIN = {"score/score", "score/error", "score/seconds"}  # for the stop rule; not drawn
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -77,12 +78,17 @@ def _board(folder: Path, seen: int) -> Any:
 
 
 def draw_curves(rows: list[dict[str, Any]], path: Path) -> None:
-    """Plot losses, gradient norms and scores against the samples seen, one panel a group, on one page."""
+    """Plot losses, gradient norms and scores against the samples seen, one panel a group, on one page.
+
+    A key with companions key/low and key/high is drawn with that interval as a band.
+    """
     import matplotlib.figure
 
     groups: dict[str, list[str]] = {}
     for key in dict.fromkeys(k for r in rows for k in r if "/" in k):
         player, term = key.split("/", 1)
+        if key in PLAIN or term.endswith(("/low", "/high")):
+            continue
         groups.setdefault("gradient norms" if term.startswith("grad_norm") else player, []).append(key)
     if not groups:
         return
@@ -95,6 +101,8 @@ def draw_curves(rows: list[dict[str, Any]], path: Path) -> None:
             points = [(r["seen"] / 1000, r[key]) for r in rows if key in r]
             label = key.split("/", 1)[1].removeprefix("grad_norm_")
             panel.plot(*zip(*points, strict=True), label=label, marker="." if len(points) < 3 else None)
+            if bands := [(r["seen"] / 1000, r[f"{key}/low"], r[f"{key}/high"]) for r in rows if f"{key}/low" in r]:
+                panel.fill_between(*zip(*bands, strict=True), alpha=0.25)
         positive = any(r.get(key, 0) > 0 for r in rows for key in keys)
         scale = "log" if title == "gradient norms" and positive else "linear"
         panel.set(title=title, xlabel="ksamples seen", yscale=scale)

@@ -21,6 +21,7 @@ from gansmith.engine.display import Display, count, duration
 from gansmith.engine.game import Diverged, Game
 from gansmith.engine.records import Records
 from gansmith.engine.rundir import RunDir
+from gansmith.engine.stopping import reason_to_stop, scored
 from gansmith.errors import TrainingError
 
 RETRIES = 3
@@ -48,10 +49,12 @@ class Budget:
 
 @dataclass
 class Outcome:
-    """How a call of `train` ended: "done", or the name of the signal that stopped it."""
+    """How a call of `train` ended: "done", or the name of the signal that stopped it; `stopped`: by which reason
+    before the budget was spent."""
 
     how: str = "done"
     seconds: float = 0.0
+    stopped: str | None = None
     retries: list[str] = field(default_factory=list)
 
 
@@ -66,8 +69,11 @@ class Trainer:
         tick: samples between two ticks.
         display: where progress is told.
         real: a few real samples (N, ...) for the pictures.
-        score: judges the generator at every tick; the best checkpoint is kept.
+        score: judges the generator; the best checkpoint is kept.
+        evaluate_every: samples between two scores, taken at ticks; None = at every tick.
+        patience: samples without an improvement of the score beyond its noise that end the training; None = never.
         spent: seconds already spent by earlier sessions of this run.
+        saved: the progress that the latest checkpoint holds.
         command: what the user types to go on after an interruption.
     """
 
@@ -82,15 +88,21 @@ class Trainer:
         display: Display,
         real: Tensor | None = None,
         score: Score | None = None,
+        evaluate_every: int | None = None,
+        patience: int | None = None,
         spent: float = 0.0,
+        saved: float = 0.0,
         command: str = "",
     ) -> None:
         self.game, self.run, self.place, self.budget, self.tick = game, run, place, budget, tick
         self.display, self.real, self.score, self.spent, self.command = display, real, score, spent, command
+        self.evaluate_every, self.patience = evaluate_every, patience
         self.started = self.ticked = time.perf_counter()
         self.ticked_seen = game.clock.seen
         self.asked: str | None = None  # the signal that this process got
         self.signal: str | None = None  # the one that all processes agreed to obey
+        self.stopped: str | None = None  # why the score ends the training
+        self.saved = saved
         self.rate = 0.0
         self.records: Records | None = None
 
@@ -103,6 +115,7 @@ class Trainer:
         outcome = Outcome()
         if self.place.first:
             self.records = Records(self.run.path, self.game.clock.seen if self.game.clock.round else -1)
+            self.stopped = reason_to_stop(self.records.rows, self.patience)
         try:
             with self._signals():
                 if self.game.clock.round == 0:
@@ -116,7 +129,7 @@ class Trainer:
         return outcome
 
     def _loop(self, outcome: Outcome) -> None:
-        while (progress := self._agree()) < 1.0 and self.signal is None:
+        while (progress := self._agree()) < 1.0 and self.signal is None and self.stopped is None:
             clock = self.game.clock
             clock.progress = progress
             try:
@@ -129,12 +142,17 @@ class Trainer:
         try:
             if self.game.clock.seen != self.ticked_seen:
                 self._tick()
+            elif self.place.first and self.saved < progress == 1.0:  # the time ran out on a tick
+                self._save(math.inf)
         except Diverged as e:
             outcome.retries.append(self._retry(e))
             return self._loop(outcome)
         if self.records is not None:
             self.records.plot(always=True)
-        if self.signal is not None:
+        outcome.stopped = self.stopped
+        if self.stopped is not None:
+            self.display.say(f"Stopped early: {self.stopped}.")
+        elif self.signal is not None:
             outcome.how = self.signal
             self.display.say(
                 f"{self.signal}: saved at {count(self.game.clock.seen)} samples. Go on with: {self.command}"
@@ -144,9 +162,13 @@ class Trainer:
         """The progress and a pending stop, the same on every process."""
         asked, seconds = self.asked, self.seconds
         if self.place.world > 1:
-            mine = torch.tensor([asked is not None, seconds if self.place.first else 0.0], dtype=torch.float64)
-            stop, seconds = self.place.total(mine).tolist()
+            mine = torch.tensor(
+                [asked is not None, seconds if self.place.first else 0.0, self.stopped is not None], dtype=torch.float64
+            )
+            stop, seconds, enough = self.place.total(mine).tolist()
             asked = (asked or "SIGINT") if stop else None
+            if enough and self.stopped is None:
+                self.stopped = "the first process says so"
         self.signal = asked
         return self.budget.progress(self.game.clock.seen, seconds)
 
@@ -169,6 +191,7 @@ class Trainer:
             record = {"seen": game.clock.seen, "round": game.clock.round, "seconds": round(self.seconds, 2)}
             record |= {"rate": round(self.rate, 1), **means, **{f"score/{k}": v for k, v in scores.items()}}
             self.records.add(record)
+            self.stopped = reason_to_stop(self.records.rows, self.patience)
             self._draw()
             self._save(scores.get("score", math.inf))
             self.records.plot()
@@ -187,7 +210,8 @@ class Trainer:
 
     def _save(self, score: float) -> None:
         nets, optims, rest = self.game.state()
-        rest |= {"seconds": round(self.seconds, 3), "progress": self.budget.progress(rest["seen"], self.seconds)}
+        self.saved = self.budget.progress(rest["seen"], self.seconds)
+        rest |= {"seconds": round(self.seconds, 3), "progress": self.saved, "stopped": self.stopped}
         path = checkpoint.save(self.run.checkpoints, (nets, optims, rest))
         if score < self.run.best_score():
             self.run.set_best(path.name, score)
@@ -195,9 +219,15 @@ class Trainer:
         checkpoint.prune(self.run.checkpoints, also=() if best is None else (best,))
 
     def _scores(self) -> dict[str, float]:
-        if self.score is None or not isinstance(self.game.recipe, Generates):
+        if self.score is None or not isinstance(self.game.recipe, Generates) or not self._score_due():
             return {}
         return self.score(self.sample)
+
+    def _score_due(self) -> bool:
+        assert self.records is not None
+        before = scored(self.records.rows)
+        every, seen = self.evaluate_every, self.game.clock.seen
+        return every is None or not before or seen // every > before[-1].seen // every
 
     def _draw(self) -> None:
         if not isinstance(self.game.recipe, Generates):
