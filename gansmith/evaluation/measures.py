@@ -1,0 +1,153 @@
+"""The measures of an evaluation: each scores one set of samples against real ones.
+
+The same function scores the generated samples and, in their place, real samples that the reference does not hold: what
+perfect samples would score, with as many of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from torch import Tensor
+
+from gansmith.evaluation.classes import inception_score_estimate
+from gansmith.evaluation.features import fd_name
+from gansmith.evaluation.features.base import Extractor
+from gansmith.evaluation.frechet import frechet_infinity, frechet_jackknife, warnings_for
+from gansmith.evaluation.kernel import gaussian_estimate, kernel_estimate
+from gansmith.evaluation.manifold import manifold_estimates, two_sample_accuracy
+from gansmith.evaluation.score import Estimate, Interval
+from gansmith.evaluation.sliced import sliced_wasserstein_estimate, sliced_wasserstein_images
+from gansmith.evaluation.ssim import ms_ssim_diversity
+
+K = 5  # neighbours, as in Naeem et al. 2020
+SPLITS = 10
+PAIRS = 2000
+SMALLEST = 11  # px: the window of MS-SSIM
+
+
+class Part(NamedTuple):
+    """One set of samples as the measures see it.
+
+    Args:
+        features: (N, D).
+        probs: (N, K) class probabilities, or None.
+        images: (n, C, H, W) in [-1, 1], the first n of the N; None for points.
+        points: (N, D) samples that are no images; None for images.
+    """
+
+    features: Tensor
+    probs: Tensor | None = None
+    images: Tensor | None = None
+    points: Tensor | None = None
+
+
+class Measured(NamedTuple):
+    """One number, before it gets its protocol: see `Score` for the fields."""
+
+    name: str
+    value: float
+    interval: Interval | None
+    better: Literal["lower", "higher", "target"]
+    ideal: float | None
+    how: str = "none"
+    settings: Mapping[str, Any] = {}
+    warnings: tuple[str, ...] = ()
+    on: Literal["features", "images", "points"] = "features"
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the measures know besides the samples.
+
+    Args:
+        extractor: of the features.
+        seed: of subsets, projections and splits.
+        coverage: points (N, D) -> (modes covered, share of high quality), for laws with known modes.
+        modes: how many modes the law has.
+    """
+
+    extractor: Extractor
+    seed: int = 0
+    coverage: Callable[[Tensor], tuple[int, float]] | None = field(default=None, repr=False)
+    modes: int = 0
+
+
+Measure = Callable[[Part, Part, Context], Iterator[Measured]]
+
+
+def frechet(fake: Part, real: Part, context: Context) -> Iterator[Measured]:
+    """FD at this N, and extrapolated to endless samples."""
+    name = fd_name(context.extractor)
+    found = frechet_jackknife(fake.features, real.features, seed=context.seed)
+    counts = len(fake.features), len(real.features), fake.features.shape[1]
+    doubts = warnings_for(*counts, found.value, found.bias)
+    interval = Estimate(found.value, found.error).interval
+    yield Measured(name, found.value, interval, "lower", 0.0, "jackknife over samples", warnings=doubts)
+    far = frechet_infinity(fake.features, real.features, seed=context.seed)
+    yield Measured(f"{name} infinity", far.value, far.interval, "lower", 0.0, "fit over 1/N")
+
+
+def kernel(fake: Part, real: Part, context: Context) -> Iterator[Measured]:
+    """KID over the full sets; CMMD for the features of its own paper."""
+    found = kernel_estimate(fake.features, real.features)
+    yield Measured("KID", found.value, found.interval, "lower", 0.0, "jackknife over samples", {"kernel": "cubic"})
+    if context.extractor.name == "clip_vitl14_336":
+        cmmd = gaussian_estimate(fake.features, real.features)
+        yield Measured("CMMD", cmmd.value, cmmd.interval, "lower", 0.0, "jackknife over samples", {"sigma": 10.0})
+
+
+def manifold(fake: Part, real: Part, context: Context) -> Iterator[Measured]:
+    """Precision, recall, density, coverage."""
+    found = manifold_estimates(real.features, fake.features, k=K)
+    for name, estimate in found._asdict().items():
+        yield Measured(name, estimate.value, estimate.interval, "higher", 1.0, "over samples", {"k": K})
+
+
+def two_samples(fake: Part, real: Part, context: Context) -> Iterator[Measured]:
+    """How well the nearest neighbour tells real from generated."""
+    found = two_sample_accuracy(real.features, fake.features, seed=context.seed).accuracy
+    yield Measured("1-NN accuracy", found.value, found.interval, "target", 0.5, "over samples")
+
+
+def sliced(fake: Part, real: Part, context: Context) -> Iterator[Measured]:
+    """Sliced Wasserstein distance of the features, and ProGAN's of image patches."""
+    found = sliced_wasserstein_estimate(fake.features, real.features, seed=context.seed)
+    name = f"SW({context.extractor.name})"
+    yield Measured(name, found.value, found.interval, "lower", 0.0, "jackknife over groups", {"directions": 512})
+    if fake.images is not None and real.images is not None:
+        swd = sliced_wasserstein_images(real.images, fake.images, seed=context.seed)
+        levels = ", ".join(map(str, swd.levels))
+        yield Measured("SWD", swd.average, None, "lower", 0.0, settings={"levels": levels}, on="images")
+
+
+def classes(fake: Part, real: Part, context: Context) -> Iterator[Measured]:
+    """Inception Score over the extractor's own classes."""
+    if fake.probs is not None:
+        found = inception_score_estimate(fake.probs, SPLITS, seed=context.seed)
+        name = "IS" if context.extractor.name == "inception_2015" else f"IS({context.extractor.name})"
+        yield Measured(name, found.value, found.interval, "higher", None, "over splits", {"splits": SPLITS})
+
+
+def likeness(fake: Part, real: Part, context: Context) -> Iterator[Measured]:
+    """How alike two random samples are."""
+    if fake.images is not None and min(fake.images.shape[2:]) >= SMALLEST:
+        found = ms_ssim_diversity(fake.images, pairs=PAIRS, seed=context.seed)
+        yield Measured(
+            "MS-SSIM", found.value, found.interval, "lower", None, "over pairs", {"pairs": PAIRS}, on="images"
+        )
+
+
+def modes(fake: Part, real: Part, context: Context) -> Iterator[Measured]:
+    """Modes held and share of samples near one, where the law is known."""
+    if context.coverage is not None and fake.points is not None:
+        held, quality = context.coverage(fake.points)
+        yield Measured("modes", float(held), None, "higher", float(context.modes), on="points")
+        error = (quality * (1 - quality) / len(fake.points)) ** 0.5
+        interval = Interval(quality - 1.96 * error, quality + 1.96 * error)
+        yield Measured("HQ share", quality, interval, "higher", None, "binomial", on="points")
+
+
+MEASURES: tuple[Measure, ...] = (frechet, kernel, manifold, two_samples, sliced, classes, likeness, modes)
