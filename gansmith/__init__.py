@@ -7,21 +7,38 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gansmith.api import GAN, Run, info, load, resume, train
+    from gansmith import evaluation
+    from gansmith.api import GAN, Run, info, load, plan, resume, train
+    from gansmith.scoring import compare, evaluate, report
 
 __version__ = "0.1.0"
-__all__ = ["GAN", "Run", "__version__", "info", "load", "resume", "train"]
+__all__ = [
+    "GAN",
+    "Run",
+    "__version__",
+    "compare",
+    "evaluate",
+    "evaluation",
+    "info",
+    "load",
+    "plan",
+    "report",
+    "resume",
+    "train",
+]
+_SCORING = {"compare", "evaluate", "report"}
 
 
 def __getattr__(name: str) -> Any:
     """Load the Python API, and torch with it, when it is first used."""
+    if name == "evaluation":
+        return importlib.import_module("gansmith.evaluation")
     if name in __all__:
-        from gansmith import api
-
-        return getattr(api, name)
+        return getattr(importlib.import_module(f"gansmith.{'scoring' if name in _SCORING else 'api'}"), name)
     raise AttributeError(f"module 'gansmith' has no attribute {name!r}")
 
 

@@ -17,7 +17,19 @@ from types import ModuleType
 
 from gansmith.errors import GansmithError, TrainingError, did_you_mean
 
-VERBS = ("list", "describe", "check", "train", "resume", "sample", "info", "completion")
+VERBS = (
+    "list",
+    "describe",
+    "check",
+    "train",
+    "resume",
+    "sample",
+    "evaluate",
+    "compare",
+    "report",
+    "info",
+    "completion",
+)
 
 USAGE = """\
 usage: gansmith VERB ...
@@ -32,6 +44,7 @@ Examples:
   gansmith train r3gan --data ~/photos --dry-run  what it would do with your photos
   gansmith resume runs/00000-r3gan-digits         go on where it stopped
   gansmith sample runs/00000-r3gan-digits -n 16   draw pictures from it
+  gansmith evaluate runs/00000-r3gan-digits       how good is it? scores and a report
 
 Options:
   -h, --help     this page; gansmith VERB --help explains a verb
