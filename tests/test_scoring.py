@@ -16,6 +16,8 @@ import gansmith
 from gansmith.cli import main
 from gansmith.errors import GansmithError
 
+pytestmark = pytest.mark.timeout(60)  # the first test waits for a training and for everything that is imported
+
 RUN = "runs/00000-gan-photos"
 PIXELS = ["--extractor", "pixels"]
 
@@ -83,7 +85,6 @@ def test_the_verdict_is_printed(home: Path, capsys: pytest.CaptureFixture[str]) 
     assert {k: v["value"] for k, v in first.items()} == {k: v["value"] for k, v in second.items()}
 
 
-@pytest.mark.timeout(60)
 def test_labelled_data_have_a_judge(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", RUN, "--out", "judged"]) == 0
     out = capsys.readouterr().out

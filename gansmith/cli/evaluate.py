@@ -29,8 +29,8 @@ class Args:
         against: the real data; by default those of the run. Needed with --samples.
         n: generated samples; by default as many as real ones can stand in for, at most 10,000.
         n_real: real samples that they are compared with; by default as many.
-        extractor: of the features; auto, judge, efficientnet_lite0, pixels, inception_2015, dinov2_vitl14,
-            clip_vitl14_336.
+        extractor: of the features; auto, judge, efficientnet_lite0, pixels, inception_2015, dinov2_vits14,
+            dinov2_vitb14, dinov2_vitl14, clip_vitl14_336, clip_vitb32.
         weights: file or folder with the extractor's weights; by default the usual places.
         checkpoint: of the run; latest, best, or the name of a folder under checkpoints/.
         raw: the generator as trained, not its average.

@@ -11,7 +11,7 @@ from gansmith.evaluation.classes import class_balance, class_histogram, inceptio
 from gansmith.evaluation.copying import authenticity, copied, data_copying
 from gansmith.evaluation.frechet import frechet_distance, frechet_estimate, frechet_infinity
 from gansmith.evaluation.kernel import gaussian_mmd, kernel_distance, kernel_distance_subsets, kernel_estimate
-from gansmith.evaluation.manifold import density_coverage, precision_recall, realism
+from gansmith.evaluation.manifold import density_coverage, manifold, precision_recall, realism, two_sample_accuracy
 from gansmith.evaluation.neighbours import nearest
 from gansmith.evaluation.sliced import sliced_wasserstein, sliced_wasserstein_images
 from gansmith.evaluation.ssim import ms_ssim, ms_ssim_diversity
@@ -34,6 +34,7 @@ __all__ = [
     "kernel_distance",
     "kernel_distance_subsets",
     "kernel_estimate",
+    "manifold",
     "ms_ssim",
     "ms_ssim_diversity",
     "nearest",
@@ -42,4 +43,5 @@ __all__ = [
     "sliced_wasserstein",
     "sliced_wasserstein_images",
     "stacked_modes",
+    "two_sample_accuracy",
 ]

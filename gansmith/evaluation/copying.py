@@ -31,7 +31,7 @@ CLUSTERED = 10_000
 """Training rows that k-means looks at: the cells need not be better than rough."""
 
 CALIBRATING = 2000
-"""Training samples, drawn at random, that stand for new ones: a rate of 1 % is then met within 0.2 %."""
+"""Training samples, drawn at random, that stand for new ones: enough for the threshold and for a share within 2 %."""
 
 NEARER = 2 / 3
 """No copy is further from its original than this share of the way to all else, however alike the real ratios are."""
@@ -196,8 +196,10 @@ def perfect_authenticity(train: Rows) -> Estimate:
     >>> perfect_authenticity(torch.tensor([[0.0], [1.0], [3.0]])).value      # 0 and 1 are each other's nearest
     0.3333
     """
-    distances, fellow = _as_new(rows(train, "train", least=3))
-    share = _share(distances[:, 0] > fellow)
+    x = rows(train, "train", least=3)
+    tried = _some(x)
+    distances, index = _others(x, tried, 1)
+    share = _share(distances[:, 0] > _fellow(x, index[:, 0], tried))
     return Estimate(share.value, share.error * math.sqrt(2))
 
 
@@ -212,18 +214,18 @@ def copied(train: Rows, fake: Rows, *, false_alarms: float = 0.01) -> Copies:
     A blurred sample, the mean of many, is near to all of them: it passes the first and fails the second. The ratio
     has no unit, so that dense and sparse regions are judged alike. x is a copy when its ratio is below a threshold.
 
-    New real samples have the ratios of training samples, each against the training set without it (2,000 of them at
-    random, where there are more). Where the density is even, the share with a ratio below r is a power of r; the line
-    through the 50 % and 10 % quantiles, on logarithmic scales, therefore gives the threshold that `false_alarms` of
-    them fall below. Read so, it holds for 90 samples as for 50,000, and a few near-equal pairs in the training set do
-    not lower it, as they would the 1 % quantile itself. It is at most 2/3. `copied(train, held_out)` shows how many
-    real samples are called copies.
+    Where the density of the data is even in m dimensions, the second of these quotients is below r for a share r^m
+    of new real samples. m is read off training samples, each against the training set without it (2,000 at random,
+    where there are more): a fifth of them have a quotient below 0.2^(1/m), so the threshold false_alarms^(1/m) is
+    this to the power log(false_alarms) / log(0.2). Read so, it holds for 90 samples as for 50,000, and some
+    near-equal pairs in the training set hardly move it, where the 1 % quantile itself would be theirs. It is at most
+    2/3. `copied(train, held_out)` shows how many real samples are called copies.
 
     Args:
         train: (T, D) what the generator was trained on; at least 3 that differ.
         fake: (N, D) generated samples.
-        false_alarms: share of new real samples that may be called copies, above 0 and at most 1/2. The true share is
-            within a factor of about 2 of it, or less, in many dimensions and where the bound of 2/3 acts.
+        false_alarms: share of new real samples that may be called copies, between 0 and 1. The true share is within
+            a factor of about 2 of it, or less, in many dimensions and where the bound of 2/3 acts.
 
     Returns:
         The share of copies, and for each sample the call, the ratio and the index of t.
@@ -232,12 +234,13 @@ def copied(train: Rows, fake: Rows, *, false_alarms: float = 0.01) -> Copies:
         GansmithError: unequal widths, too few samples, values that are not finite, or `false_alarms` out of range.
 
     Limits: an original of which the training set has nearly equal versions is hard to copy by this measure, since
-    the copy is near to all of them; when a tenth of the training set is such, the threshold falls too. When repeats
+    the copy is near to all of them; when a fifth of the training set is such, the threshold falls too. When repeats
     are natural, as in tables of categories, so are copies.
 
     Source: the ratio to the fellow's distance after Alaa et al. 2022, arXiv:2102.08921; to the second nearest after
     Yoon et al. 2023, "Diffusion probabilistic models generalize when they fail to memorize", who take it below 1/3;
-    that it follows a power law: Facco et al. 2017, "Estimating the intrinsic dimension of datasets".
+    its power law: Facco et al. 2017, "Estimating the intrinsic dimension of datasets by a minimal neighborhood
+    information".
 
     >>> train = torch.tensor([[0.0], [4.0], [8.0], [12.0]])
     >>> found = copied(train, torch.tensor([[0.4], [6.0]]))
@@ -245,15 +248,17 @@ def copied(train: Rows, fake: Rows, *, false_alarms: float = 0.01) -> Copies:
     ([0.1111, 1.0], [True, False])
     """
     a, b = pair(train, fake, ("train", "fake"))
-    if not 0 < false_alarms <= 0.5:
-        raise GansmithError(f"false_alarms is {false_alarms}: it must be above 0 and at most 0.5, as 0.01.")
+    if not 0 < false_alarms < 1:
+        raise GansmithError(f"false_alarms is {false_alarms}: it must lie between 0 and 1, as 0.01.")
     first = distinct(a)
     if len(first) < 3:
-        raise GansmithError(f"train has {len(first)} samples that differ: at least 3 are needed.")
+        raise GansmithError("train has fewer than 3 samples that differ: there is nothing to compare a copy with.")
     originals = a[first]
-    threshold = min(_extrapolated(_ratio(*_as_new(originals)), false_alarms), NEARER)
+    usual = _others(originals, _some(originals), 2)[0]
+    threshold = min(_power_law(usual[:, 0] / _above_zero(usual[:, 1]), false_alarms), NEARER)
     distances, index = nearest(b, originals, 2)
-    ratio = _ratio(distances, _fellow(originals, index[:, 0]))
+    room = torch.minimum(_fellow(originals, index[:, 0]), distances[:, 1])
+    ratio = distances[:, 0] / _above_zero(room)
     flags = ratio < threshold
     return Copies(_share(flags), flags, ratio, first[index[:, 0]], threshold)
 
@@ -280,15 +285,9 @@ def _centres(x: Tensor, cells: int, seed: int) -> Tensor:
     return torch.from_numpy(centres).to(x)
 
 
-def _as_new(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Up to 2,000 rows of x (N, D), each as a query against the others.
-
-    Returns:
-        Distances (M, 2) to its two nearest rows, and the distance (M,) from the nearest to the nearest row besides.
-    """
-    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:CALIBRATING].to(x.device)
-    distances, index = _others(x, order, 2)
-    return distances, _fellow(x, index[:, 0], order)
+def _some(x: Tensor) -> Tensor:
+    """Indices (M,) of up to 2,000 rows of x at random."""
+    return torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:CALIBRATING].to(x.device)
 
 
 def _fellow(x: Tensor, at: Tensor, besides: Tensor | None = None) -> Tensor:
@@ -306,20 +305,20 @@ def _others(x: Tensor, at: Tensor, k: int, besides: Tensor | None = None) -> tup
     return distances[:, :k], index.gather(1, order)[:, :k]
 
 
-def _ratio(distances: Tensor, fellow: Tensor) -> Tensor:
-    """Distance to the nearest over the smaller of its fellow's distance (N,) and that to the second; of (N, 2)."""
-    return distances[:, 0] / torch.minimum(fellow, distances[:, 1]).clamp_min(torch.finfo(distances.dtype).tiny)
+def _above_zero(distances: Tensor) -> Tensor:
+    return distances.clamp_min(torch.finfo(distances.dtype).tiny)
 
 
-def _extrapolated(ratios: Tensor, share: float) -> float:
-    """What the share of the ratios (M,) falls below, on the power law through their 50 % and 10 % quantiles.
+def _power_law(quotients: Tensor, share: float) -> float:
+    """What the share of the quotients (M,) falls below, when that is a power law through 1 and their 20 % quantile.
 
-    >>> _extrapolated(torch.linspace(0.1, 0.9, 9), 0.02)             # 0.1, 0.5: the share is the ratio itself
-    0.02
+    That quantile is both the one that measures the power best and far from where near-equal pairs are.
+
+    >>> _power_law(torch.linspace(0.1, 0.9, 9), 0.05)                   # evenly spread: the share is the quotient
+    0.05
     """
-    rising = ratios.sort().values.tolist()
-    tenth, half = (rising[max(1, math.floor(p * (len(rising) + 1))) - 1] for p in (0.1, 0.5))
-    return float(tenth * (tenth / half) ** (math.log(10 * share) / math.log(0.2)))
+    fifth = float(quotients.sort().values[max(1, math.floor(0.2 * (len(quotients) + 1))) - 1])
+    return float(fifth ** (math.log(share) / math.log(0.2)))
 
 
 def _share(flags: Tensor) -> Estimate:

@@ -132,7 +132,7 @@ def manifold_estimates(
     The error is that of drawing both sets anew: the spread between halves of the sets, over 32 random halvings, brought
     from N / 2 to N samples by 1 / sqrt(2). A jackknife would do worse: leaving out one sample moves its neighbours'
     balls, and that interplay is counted twice (errors 1.6 to 2.3 times too large for 120 samples in 3 dimensions); the
-    spread over samples alone forgets that the balls are drawn too (0.55 to 1 times).
+    spread over samples alone forgets that the balls are drawn too (0.5 to 1 times).
 
     The error of a share is at least 1.5 / N: "all N of them" gets an interval of 3 / N below it (rule of three).
     The interval is about the expected value at these sizes and this k: at other sizes it is another.
@@ -164,7 +164,7 @@ def realism(real: Rows, fake: Rows, k: int = 3, *, block: int | None = None) -> 
         block: as in `nearest`; the answer does not depend on it.
 
     Returns:
-        (M,), above 0, in the features' type; at least 1 inside a ball, larger is better, infinite for a copy.
+        (M,), above 0, in the features' type; at least 1 inside such a ball, larger is better, infinite at its centre.
 
     Raises:
         GansmithError: not rows of finite numbers, unequal widths, too few samples for k, or at least half of the reals

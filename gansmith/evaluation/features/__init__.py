@@ -27,6 +27,7 @@ MODULES = {
     "dinov2_vitb14": "dinov2",
     "dinov2_vitl14": "dinov2",
     "clip_vitl14_336": "clip",
+    "clip_vitb32": "clip",
 }
 """The file of every extractor."""
 

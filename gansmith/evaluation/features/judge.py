@@ -9,6 +9,7 @@ Training is a function of (images, labels, seed): every random choice comes from
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 from collections.abc import Callable, Iterator
@@ -138,7 +139,7 @@ def judge_for(
     """
     told = f"judge {VERSION} {fingerprint} {num_classes} {seed} {held_out is not None}"
     path = Path(folder) / f"judge-{hashlib.sha256(told.encode()).hexdigest()[:32]}.safetensors"
-    if read(path):
+    with contextlib.suppress(GansmithError):  # absent, damaged, or of a shape that this version does not know
         return load_judge(path, device)
     test = held_out() if held_out else None
     judge = train_judge(*data(), num_classes, held_out=test, seed=seed, device=device)
