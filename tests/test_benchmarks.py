@@ -143,7 +143,9 @@ def test_examples(name: str) -> None:
     assert result.attempted and not result.failed
 
 
-@pytest.mark.parametrize("name", ["step", "sampling", "data"])
+@pytest.mark.parametrize(
+    "name", ["step", "sampling", "data", "evaluation_frechet", "evaluation_kernel", "evaluation_manifold"]
+)
 def test_quick_runs_write_what_they_measured(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "deep" / "figures.json"
     load(name).main(["--quick", "--repeats", "1", "--out", str(out)])

@@ -25,7 +25,7 @@ NEIGHBOURS = 3
 
 
 class Novelty(NamedTuple):
-    """What was found: numbers with what real held-out samples score, and where to look.
+    """What was found: numbers with what other real samples score, and where to look.
 
     Args:
         scores: each measured number, and the same of held-out samples or None.

@@ -85,7 +85,8 @@ class Score:
         ideal: the value of perfect samples, in the limit of many.
         protocol: how it was made.
         how: how the interval was made, as "jackknife over samples".
-        real: what real held-out samples score under the same protocol; None when not measured.
+        real: what real samples that the reference does not hold score in the place of the generated ones, under the
+            same protocol; None when not measured.
         warnings: in plain words, what makes the number doubtful.
         seconds: what it cost.
     """

@@ -1,6 +1,6 @@
 """The verdict: four questions about a generator, answered in plain words from its scores.
 
-A measure is judged against what real held-out samples score under the same protocol (`Score.real`), because the best
+A measure is judged against what other real samples score under the same protocol (`Score.real`), because the best
 value that can be reached depends on the data, the number of samples and the extractor. What was not measured, or has
 nothing to be judged against, decides nothing, and the answer says so.
 """
@@ -31,7 +31,7 @@ class Rule(NamedTuple):
 
 # The thresholds are judgements; each line says what they rest on.
 RULES = {
-    # Shares, against the share of real held-out samples. A tenth less is about what published GANs lose that people
+    # Shares, against the share of other real samples. A tenth less is about what published GANs lose that people
     # take for good; below 0.6 nearly every second sample lies where no real one does.
     "precision": Rule("times", 0.9, 0.6, "the share of samples that lie where real ones lie"),
     "HQ share": Rule("times", 0.9, 0.6, "the share of samples close to a true mode"),
@@ -119,7 +119,7 @@ class Found(NamedTuple):
     low: float | None
     high: float | None
     reference: float | None
-    source: str = "for real held-out samples"
+    source: str = "for other real samples"
 
 
 class Evidence(NamedTuple):
@@ -190,7 +190,7 @@ def _found(scores: Iterable[Score], novelty: Mapping[str, Any]) -> dict[str, Fou
         if value is None or score.name in found:
             continue
         by_ideal = real is None and score.name in KNOWN_IDEAL
-        reference, source = (_finite(score.ideal), "for the ideal") if by_ideal else (real, "for real held-out samples")
+        reference, source = (_finite(score.ideal), "for the ideal") if by_ideal else (real, "for other real samples")
         found[score.name] = Found(value, _finite(score.low), _finite(score.high), reference, source)
     share = _finite(novelty.get("copied_share"))
     if share is not None and "copied" not in found:
@@ -227,7 +227,7 @@ def _level(quantity: float, rule: Rule) -> str:
 
 
 def _sentence(name: str, found: Found, rule: Rule) -> str:
-    """As "precision 0.71 [0.69, 0.73], against 0.77 for real held-out samples: the share of ..."."""
+    """As "precision 0.71 [0.69, 0.73], against 0.77 for other real samples: the share of ..."."""
     error = None if found.low is None or found.high is None else (found.high - found.low) / 4
     interval = f" [{number(found.low, error)}, {number(found.high, error)}]" if error is not None else ""
     times = _quantity("times", found.value, found.reference)

@@ -47,7 +47,7 @@ def test_a_good_gan_is_good_in_all() -> None:
     assert found["summary"] == (
         "The samples are close to real ones. They are as diverse as the data. There is no sign that they are copies."
     )
-    assert found["answers"][0]["text"].startswith("Yes.\nPrecision 0.750 [0.735, 0.765], against 0.770 for real")
+    assert found["answers"][0]["text"].startswith("Yes.\nPrecision 0.750 [0.735, 0.765], against 0.770 for other real")
 
 
 def test_a_collapsed_gan_is_realistic_but_not_diverse() -> None:
