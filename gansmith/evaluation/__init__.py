@@ -11,7 +11,7 @@ from gansmith.evaluation.classes import class_balance, class_histogram, inceptio
 from gansmith.evaluation.copying import authenticity, copied, data_copying
 from gansmith.evaluation.frechet import frechet_distance, frechet_estimate, frechet_infinity
 from gansmith.evaluation.kernel import gaussian_mmd, kernel_distance, kernel_distance_subsets, kernel_estimate
-from gansmith.evaluation.manifold import density_coverage, manifold, precision_recall, realism, two_sample_accuracy
+from gansmith.evaluation.manifold import density_coverage, precision_recall, realism, two_sample_accuracy
 from gansmith.evaluation.neighbours import nearest
 from gansmith.evaluation.sliced import sliced_wasserstein, sliced_wasserstein_images
 from gansmith.evaluation.ssim import ms_ssim, ms_ssim_diversity
@@ -34,7 +34,6 @@ __all__ = [
     "kernel_distance",
     "kernel_distance_subsets",
     "kernel_estimate",
-    "manifold",
     "ms_ssim",
     "ms_ssim_diversity",
     "nearest",
