@@ -94,7 +94,7 @@ def test_dropped_classes_move_recall_and_noise_moves_precision(name: str) -> Non
     assert recalls == sorted(recalls, reverse=True) and recalls[-1] < 0.45 * recalls[0]
     assert distances == sorted(distances)
     precisions = []
-    for noise in (0.0, 0.2, 0.4, 0.8):
+    for noise in (0.0, 0.5, 1.0, 2.0):
         x = truth.fetch(rest)
         x = (x + noise * torch.randn(x.shape, generator=torch.Generator().manual_seed(1))).clamp(-1, 1)
         precisions.append(precision_recall(features, look(x), k=5).precision)
@@ -102,16 +102,27 @@ def test_dropped_classes_move_recall_and_noise_moves_precision(name: str) -> Non
     assert precisions == sorted(precisions, reverse=True) and precisions[-1] < 0.5 * precisions[0]
 
 
-@pytest.mark.timeout(1800)
+BY_HEART: dict[str, Any] = {
+    "preset": "r1",
+    "gamma": 0.01,
+    "lr": 0.002,
+    "lr_final": 0.3,
+    "z_dim": 8,
+    "width_d": 32,
+    "samples": 800_000,
+}
+"""A GAN does learn 100 images by heart so; the plain preset is only half-way there at 500,000 samples."""
+
+
+@pytest.mark.timeout(2400)
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_a_gan_that_learned_its_images_by_heart_is_found_out(tmp_path: Path, seed: int) -> None:
     data = opened("fashion_mnist")
     chosen = torch.randperm(data.spec.count, generator=torch.Generator().manual_seed(seed))[:100].numpy()
     few = ((data.fetch(chosen)[0] + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
-    run = gansmith.train("dcgan", few, preset="r1", samples=400_000, seed=seed, out=tmp_path / "few", quiet=True)
-    look = judge("fashion_mnist").features
+    run = gansmith.train("dcgan", few, seed=seed, out=tmp_path / "few", quiet=True, **BY_HEART)
     train = reference(open_data(few, progress=False)).train.tensor()
-    share = copied(look(train), look(run.load().sample(1000))).share.value
+    share = copied(train, run.load().sample(1000)).share.value
     print(f"seed {seed}: trained on {len(train)} images, {share:.1%} called copies")
     assert share >= 0.8
 
@@ -123,9 +134,8 @@ def test_a_gan_that_saw_many_images_is_not_called_a_copier(tmp_path: Path, seed:
     run = gansmith.train(
         "dcgan", "fashion_mnist", preset="r1", samples=100_000, seed=seed, out=tmp_path / "many", quiet=True
     )
-    look = judge("fashion_mnist").features
     index = np.sort(torch.randperm(data.spec.count, generator=torch.Generator().manual_seed(seed))[:50_000].numpy())
-    train = torch.cat([look(data.fetch(part)[0]) for part in np.array_split(index, 50)])
-    share = copied(train, look(run.load().sample(2000))).share.value
+    train = data.fetch(index)[0]
+    share = copied(train, run.load().sample(2000)).share.value
     print(f"seed {seed}: trained on {data.spec.count} images, {share:.1%} called copies")
     assert share <= 0.02
