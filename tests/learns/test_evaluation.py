@@ -99,7 +99,7 @@ def test_dropped_classes_move_recall_and_noise_moves_precision(name: str) -> Non
         x = (x + noise * torch.randn(x.shape, generator=torch.Generator().manual_seed(1))).clamp(-1, 1)
         precisions.append(precision_recall(features, look(x), k=5).precision)
         print(f"{name}, noise {noise}: precision {precisions[-1]:.3f}")
-    assert precisions == sorted(precisions, reverse=True) and precisions[-1] < 0.5 * precisions[0]
+    assert precisions == sorted(precisions, reverse=True) and precisions[-1] < precisions[0] - 0.1
 
 
 BY_HEART: dict[str, Any] = {
