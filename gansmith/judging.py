@@ -10,10 +10,10 @@ from typing import Any
 from torch import Tensor
 
 from gansmith.data import Dataset, Points
-from gansmith.data.cache import default_folder
 from gansmith.engine.display import count, duration
 from gansmith.engine.train import Score
 from gansmith.errors import GansmithError
+from gansmith.places import cache_folder
 
 POINTS = 10_000
 DEFAULTS = {"evaluate_every": None, "patience": None, "score": "fd", "extractor": "auto", "evaluate_samples": 2000}
@@ -77,7 +77,7 @@ def distance(how: Mapping[str, Any], dataset: Dataset, seed: int, device: str, s
     from gansmith.evaluation.samples import reference
     from gansmith.evaluation.training import TrainingScore
 
-    extractor = choose_extractor(how["extractor"], dataset, default_folder() / "judges", None, device, say)
+    extractor = choose_extractor(how["extractor"], dataset, cache_folder() / "judges", None, device, say)
     judged = TrainingScore(reference(dataset).train, extractor, metric=how["score"], n=how["samples"], seed=seed)
     costs: list[float] = []
 

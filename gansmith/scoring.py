@@ -25,7 +25,6 @@ from torch import Tensor
 import gansmith
 from gansmith import api
 from gansmith.data import Dataset, open_data
-from gansmith.data.cache import default_folder
 from gansmith.engine import devices
 from gansmith.engine.display import Display, display, duration
 from gansmith.engine.files import explained, write_file
@@ -40,6 +39,7 @@ from gansmith.evaluation.features.store import FeatureStore
 from gansmith.evaluation.report import read_evaluation, write_report
 from gansmith.evaluation.samples import Samples, reference, whole
 from gansmith.evaluation.verdict import verdict
+from gansmith.places import cache_folder
 
 FORMAT = 1
 
@@ -98,13 +98,13 @@ def evaluate(
         folder = Path(out).expanduser() if out is not None else _folder(subject)
         with explained(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        looker = choose_extractor(extractor, dataset, default_folder() / "judges", weights, device, shown.say)
+        looker = choose_extractor(extractor, dataset, cache_folder() / "judges", weights, device, shown.say)
         job = Job(
             fake,
             reference(dataset, ENOUGH),
             looker,
             FeatureStore(folder / "features"),
-            FeatureStore(default_folder() / "features"),
+            FeatureStore(cache_folder() / "features"),
             n,
             n_real,
             seed,

@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
@@ -46,17 +45,6 @@ class Record:
     def shape(self) -> tuple[int, int, int, int]:
         """Of the pixel array, N H W C."""
         return (len(self.names), self.resolution, self.resolution, self.channels)
-
-
-def default_folder() -> Path:
-    """`$GANSMITH_CACHE`, or the platform's place for caches."""
-    if os.environ.get("GANSMITH_CACHE"):
-        return Path(os.environ["GANSMITH_CACHE"]).expanduser()
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or "~").expanduser() / "gansmith" / "cache"
-    if sys.platform == "darwin":
-        return Path("~/Library/Caches/gansmith").expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "gansmith"
 
 
 def memory_limit() -> int:

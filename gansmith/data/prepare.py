@@ -13,11 +13,12 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageColor
 
-from gansmith.data.cache import Cache, Record, default_folder, memory_limit, newest_change, row_digest, state_of
+from gansmith.data.cache import Cache, Record, memory_limit, newest_change, row_digest, state_of
 from gansmith.data.decode import FILTER, FITS, GREY_MODES, SUFFIXES, Look, Pixels, Probe, decode, probe, reason
 from gansmith.data.sources import Item, Source, labels_from_folders, natural
 from gansmith.data.work import in_parallel, track
 from gansmith.errors import GansmithError, did_you_mean
+from gansmith.places import cache_folder
 
 VERSION = 1  # of the decoding: raise it when the same files would give other pixels
 MAX_AUTO = 64
@@ -61,7 +62,7 @@ class Prepared:
 
 def prepare(source: Source, wanted: Options, cache_dir: str | Path | None, progress: bool) -> Prepared:
     """Decode a source once; the next time, the cache answers. GansmithError when no image is usable."""
-    cache = Cache(Path(cache_dir).expanduser() if cache_dir is not None else default_folder())
+    cache = Cache(Path(cache_dir).expanduser() if cache_dir is not None else cache_folder())
     settings = repr((VERSION, FILTER, source.classes, wanted))
     state = state_of(source.files, settings) if source.files else ""
     changed = newest_change(source.files)

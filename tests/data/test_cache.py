@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gansmith import places
 from gansmith.data import cache as cache_module
 from gansmith.data import check_data, open_data
 from gansmith.data import prepare as prepare_module
@@ -206,11 +207,11 @@ def test_arrays_in_memory_leave_nothing_on_disk(noise, cache_folder: Path) -> No
 
 
 def test_the_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert cache_module.default_folder() == Path(os.environ["GANSMITH_CACHE"])
+    assert places.cache_folder() == Path(os.environ["GANSMITH_CACHE"])
     monkeypatch.delenv("GANSMITH_CACHE")
-    monkeypatch.setattr(cache_module.sys, "platform", "linux")
+    monkeypatch.setattr(places.sys, "platform", "linux")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert cache_module.default_folder() == tmp_path / "gansmith"
+    assert places.cache_folder() == tmp_path / "gansmith"
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert cache_module.default_folder() == tmp_path / ".cache" / "gansmith"
+    assert places.cache_folder() == tmp_path / ".cache" / "gansmith"

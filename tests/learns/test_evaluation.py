@@ -12,13 +12,13 @@ import torch
 
 import gansmith
 from gansmith.data import open_data
-from gansmith.data.cache import default_folder
 from gansmith.evaluation.copying import copied
 from gansmith.evaluation.features import Extractor
 from gansmith.evaluation.features.choose import choose_extractor
 from gansmith.evaluation.frechet import frechet_distance
 from gansmith.evaluation.manifold import precision_recall
 from gansmith.evaluation.samples import reference
+from gansmith.places import cache_folder
 
 BETTER = {
     "FD(judge)": -1,
@@ -34,6 +34,10 @@ BETTER = {
 QUARTER = {"digits": 16_000, "fashion_mnist": 24_000}
 
 
+SEEN = {"digits": 0.5, "fashion_mnist": 0.85}
+"""What strong noise leaves of the precision, at most: the judge of Fashion-MNIST takes much of it for clothes."""
+
+
 def opened(name: str) -> Any:
     try:
         return open_data(name, progress=False)
@@ -43,7 +47,7 @@ def opened(name: str) -> Any:
 
 @cache
 def judge(name: str) -> Extractor:
-    return choose_extractor("judge", opened(name), default_folder() / "judges", None, "cpu", print)
+    return choose_extractor("judge", opened(name), cache_folder() / "judges", None, "cpu", print)
 
 
 def values(found: dict[str, Any], key: str = "value") -> dict[str, float]:
@@ -99,7 +103,7 @@ def test_dropped_classes_move_recall_and_noise_moves_precision(name: str) -> Non
         x = (x + noise * torch.randn(x.shape, generator=torch.Generator().manual_seed(1))).clamp(-1, 1)
         precisions.append(precision_recall(features, look(x), k=5).precision)
         print(f"{name}, noise {noise}: precision {precisions[-1]:.3f}")
-    assert precisions == sorted(precisions, reverse=True) and precisions[-1] < precisions[0] - 0.1
+    assert precisions == sorted(precisions, reverse=True) and precisions[-1] < SEEN[name] * precisions[0]
 
 
 BY_HEART: dict[str, Any] = {

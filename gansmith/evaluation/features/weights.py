@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from gansmith.errors import GansmithError
+from gansmith.places import cache_folder
 
 N = TypeVar("N", bound=nn.Module)
 State = dict[str, Tensor]
@@ -43,17 +43,6 @@ class WeightsFile:
     hub: str = ""
     package: str = ""
     also: tuple[str, ...] = ()
-
-
-def cache_folder() -> Path:
-    """`$GANSMITH_CACHE`, or the platform's place for caches."""
-    if os.environ.get("GANSMITH_CACHE"):
-        return Path(os.environ["GANSMITH_CACHE"]).expanduser()
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or "~").expanduser() / "gansmith" / "cache"
-    if sys.platform == "darwin":
-        return Path("~/Library/Caches/gansmith").expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "gansmith"
 
 
 def locate(file: WeightsFile, where: str | Path | None = None) -> Path:
