@@ -55,7 +55,7 @@ class DRAGAN(Generates, Recipe):
     @classmethod
     def suggest(cls, data: DataSpec, device: torch.device) -> dict[str, Setting]:
         if data.kind == "image":
-            why = "measured on digits: the paper's collapses there within minutes"
+            why = "measured on digits: the paper's learn nothing there within minutes"
             chosen = {"lr": 5e-4, "betas": (0.0, 0.99), "gp_weight": 1.0}
             return image_settings(data, device) | {k: Setting(v, why) for k, v in chosen.items()}
         return point_settings() | {"gp_weight": Setting(0.1, "as WGAN-GP's toy setting: points lie closer than pixels")}
