@@ -19,7 +19,7 @@ from gansmith.engine import checkpoint, pictures
 from gansmith.engine.devices import Place
 from gansmith.engine.display import Display, count, duration
 from gansmith.engine.game import Diverged, Game
-from gansmith.engine.records import Records
+from gansmith.engine.records import PLAIN, Records
 from gansmith.engine.rundir import RunDir
 from gansmith.engine.stopping import reason_to_stop, scored
 from gansmith.errors import TrainingError
@@ -252,7 +252,8 @@ class Trainer:
         return torch.cat(parts)
 
     def _line(self, record: dict[str, float]) -> str:
-        terms = [f"{k} {v:.4g}" for k, v in record.items() if "/" in k and "grad_norm" not in k]
+        terms = [f"{k} {v:.4g}" for k, v in record.items() if "/" in k and "grad_norm" not in k and k not in PLAIN]
+        terms = [term for term in terms if not term.split()[0].endswith(("/low", "/high"))]
         return "  ".join([f"{count(record['seen']):>7} samples", *terms])
 
     def _note(self, seen: int) -> str:
