@@ -41,10 +41,9 @@ def rows(x: Any, name: str, least: int = 2) -> Tensor:
         raise GansmithError(f"{name} has no columns: give features (N, D) with D of at least 1.")
     if found.dtype not in (torch.float32, torch.float64):
         found = found.to(torch.float32)
-    finite = found.isfinite().all(1)
-    if not finite.all():
-        bad = int((~finite).nonzero()[0])
-        raise GansmithError(f"{name} has a value that is not finite (NaN or infinity) in row {bad}: leave it out.")
+    for bad in (~found.sum(1).isfinite()).nonzero().flatten().tolist():  # a sum may also overflow: look at the row
+        if not found[bad].isfinite().all():
+            raise GansmithError(f"{name} has a value that is not finite (NaN or infinity) in row {bad}: leave it out.")
     return found
 
 
