@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gansmith import evaluation
     from gansmith.api import GAN, Run, info, load, plan, resume, train
+    from gansmith.diagnosis import diagnose
     from gansmith.scoring import compare, evaluate, report
 
 __version__ = "0.1.0"
@@ -21,6 +22,7 @@ __all__ = [
     "Run",
     "__version__",
     "compare",
+    "diagnose",
     "evaluate",
     "evaluation",
     "info",
@@ -30,7 +32,7 @@ __all__ = [
     "resume",
     "train",
 ]
-_SCORING = {"compare", "evaluate", "report"}
+_HOMES = {"compare": "scoring", "evaluate": "scoring", "report": "scoring", "diagnose": "diagnosis"}
 
 
 def __getattr__(name: str) -> Any:
@@ -38,7 +40,7 @@ def __getattr__(name: str) -> Any:
     if name == "evaluation":
         return importlib.import_module("gansmith.evaluation")
     if name in __all__:
-        return getattr(importlib.import_module(f"gansmith.{'scoring' if name in _SCORING else 'api'}"), name)
+        return getattr(importlib.import_module(f"gansmith.{_HOMES.get(name, 'api')}"), name)
     raise AttributeError(f"module 'gansmith' has no attribute {name!r}")
 
 

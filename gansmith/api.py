@@ -86,6 +86,7 @@ def train(
     score: str = "fd",
     extractor: str = "auto",
     evaluate_samples: int = 2000,
+    act: bool = False,
     quiet: bool = False,
     **fields: Any,
 ) -> Run:
@@ -116,6 +117,7 @@ def train(
         score: "fd" (Fréchet distance) or "kid" (kernel distance).
         extractor: of the features that the score compares: "auto", "judge", "efficientnet_lite0", "pixels", ...
         evaluate_samples: generated samples that a score looks at.
+        act: let the doctor apply its first prescription, from the last checkpoint that was well.
         quiet: print nothing.
         fields: the recipe's own fields (`gansmith describe RECIPE`).
 
@@ -145,6 +147,7 @@ def train(
             "extractor": extractor,
             "evaluate_samples": evaluate_samples,
         },
+        act=act,
         quiet=quiet,
     )
     with session.place.told_once():
@@ -179,6 +182,7 @@ _SESSION = (
     "deterministic",
     "preset",
     "tick",
+    "act",
     "quiet",
 )
 

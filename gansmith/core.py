@@ -215,3 +215,12 @@ class Generates:
     def generate(self, nets: Nets, z: Tensor) -> Tensor:
         """Samples (N, ...) from latents z (N, z_dim); images in about [-1, 1]."""
         return nets["G"](z)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Discriminates:
+    """Ability: samples -> logits of the network "D". The doctor asks for it, to see what D makes of data and fakes."""
+
+    def logits(self, nets: Nets, x: Tensor) -> Tensor:
+        """Logits (N,) of samples x (N, ...): higher for what D takes to be real."""
+        return nets["D"](x)  # type: ignore[no-any-return]

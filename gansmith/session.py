@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 import gansmith
-from gansmith import judging, recipes
+from gansmith import doctoring, judging, recipes
 from gansmith.auto import make, settle
 from gansmith.core import Recipe
 from gansmith.data import Dataset, Points, Stream, open_data
@@ -106,6 +106,7 @@ class Session:
             score=self._score(),
             evaluate_every=self.evaluation.get("every"),
             patience=self.evaluation.get("patience"),
+            watch=doctoring.doctor(self.config, self.dataset, run.path) if self.place.first else None,
             spent=spent,
             saved=saved,
             command=f"gansmith resume {run.path}",
@@ -174,6 +175,7 @@ def open_session(
     preset: str | None = None,
     tick: int | None = None,
     evaluation: Mapping[str, Any] | None = None,
+    act: bool = False,
     quiet: bool = False,
 ) -> Session:
     """Resolve the arguments of `train`. Raises GansmithError for whatever does not fit."""
@@ -209,6 +211,7 @@ def open_session(
             "budget": budget,
             "tick": ticks,
             "evaluation": scored,
+            "act": act,
             "device": place.device.type,
             "devices": place.world,
             "precision": chosen,

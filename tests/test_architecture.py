@@ -21,7 +21,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 ANY = {
     *("core", "objectives", "penalties", "nn", "nets", "data", "engine", "evaluation", "doctor", "explore", "export"),
-    *("auto", "places", "recipes", "judging", "session", "api", "scoring", "cli", "__init__"),
+    *("auto", "places", "recipes", "judging", "doctoring", "session", "api", "scoring", "cli", "__init__"),
+    "diagnosis",
 }
 """Every room, except the zoo: nobody imports that by a statement."""
 
@@ -38,15 +39,17 @@ ROOMS: dict[str, set[str]] = {
     "zoo": {"auto", "core", "objectives", "penalties", "nn", "nets", "data"},
     "engine": {"core"},
     "evaluation": {"engine", "places"},
-    "doctor": {"evaluation", "engine"},
+    "doctor": {"core", "evaluation", "engine"},
     "explore": {"core", "engine", "evaluation"},
     "export": {"core", "engine"},
     "judging": {"data", "engine", "evaluation", "places"},
-    "session": ANY - {"api", "scoring", "cli"},
-    "api": ANY - {"scoring", "cli"},
-    "scoring": ANY - {"cli"},
+    "doctoring": {"recipes", "data", "doctor", "evaluation"},
+    "session": ANY - {"api", "scoring", "diagnosis", "cli"},
+    "api": ANY - {"scoring", "diagnosis", "cli"},
+    "scoring": ANY - {"diagnosis", "cli"},
+    "diagnosis": ANY - {"cli"},
     "cli": ANY,
-    "__init__": {"api", "scoring", "evaluation"},
+    "__init__": {"api", "scoring", "diagnosis", "evaluation"},
     "__main__": {"cli"},
 }
 """Which rooms of gansmith a room may import, besides itself. All may import `errors`, which imports none."""

@@ -18,7 +18,7 @@ from torch import Tensor
 import gansmith
 from gansmith import recipes
 from gansmith.cli.parse import explain
-from gansmith.core import DataSpec, Generates, Player, Recipe, Terms
+from gansmith.core import DataSpec, Discriminates, Generates, Player, Recipe, Terms
 from gansmith.data import Dataset, Stream, open_data
 from gansmith.engine import checkpoint
 from gansmith.engine.game import Game
@@ -255,6 +255,8 @@ def test_it_can_do_what_it_declares(name: str, kind: str, cache: Path) -> None:
         samples = recipe.generate(nets.eval(), z)
         assert samples.shape == (5, *data.spec.shape) and samples.dtype == torch.float32
         assert samples.isfinite().all() and (samples[0] != samples[1]).any()
+    assert isinstance(recipe, Discriminates)
+    assert recipe.logits(nets.eval(), Stream(data, seed=0)(3)).shape == (3,)
 
 
 # ---------------------------------------------------------------- fields

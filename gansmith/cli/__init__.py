@@ -27,6 +27,7 @@ VERBS = (
     "evaluate",
     "compare",
     "report",
+    "doctor",
     "info",
     "completion",
 )
@@ -45,6 +46,7 @@ Examples:
   gansmith resume runs/00000-r3gan-digits         go on where it stopped
   gansmith sample runs/00000-r3gan-digits -n 16   draw pictures from it
   gansmith evaluate runs/00000-r3gan-digits       how good is it? scores and a report
+  gansmith doctor runs/00000-r3gan-digits         what is wrong with it, and what to change
 
 Options:
   -h, --help     this page; gansmith VERB --help explains a verb

@@ -57,6 +57,7 @@ class Args:
         score: what is scored: Frechet or kernel distance to the data.
         extractor: features that the score compares; auto, judge, efficientnet_lite0, pixels, inception_2015, ...
         evaluate_samples: generated samples for each score.
+        act: let the doctor apply its first prescription, from the last checkpoint that was well.
         dry_run: tell the settings and how long it would take here, and write nothing.
         quiet: print nothing but errors.
     """
@@ -84,6 +85,7 @@ class Args:
     score: Literal["fd", "kid"] = "fd"
     extractor: str = "auto"
     evaluate_samples: int = 2000
+    act: bool = False
     dry_run: bool = False
     quiet: bool = False
 

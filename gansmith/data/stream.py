@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -54,6 +55,7 @@ class Stream:
         self.dataset, self.draws, self.seed = dataset, tuple(draws), seed
         self.device, self.rank, self.world = torch.device(device), rank, world
         self.seen = 0
+        self.waited = 0.0
         self._epoch, self._order = -1, np.zeros(0, np.int64)
 
     def seek(self, seen: int) -> None:
@@ -61,13 +63,20 @@ class Stream:
         self.seen = seen
 
     def __call__(self, n: int) -> Tensor | tuple[Tensor, ...]:
-        """The next n samples: "x" (n, ...) float32, "y" (n,) int64; a tuple when there are several fields."""
+        """The next n samples: "x" (n, ...) float32, "y" (n,) int64; a tuple when there are several fields.
+
+        `waited` adds up the seconds that this takes: a training that waits for its data is starved."""
+        started = time.perf_counter()
         start = self.seen + self.rank * n
         self.seen += n * self.world
-        if isinstance(self.dataset, Points):
-            return self.dataset.draw(n, self.device)
-        got = self.dataset.fetch(self.positions(start, n), self.draws, self.device)
+        got = self._fetch(start, n)
+        self.waited += time.perf_counter() - started
         return got[0] if len(got) == 1 else got
+
+    def _fetch(self, start: int, n: int) -> tuple[Tensor, ...]:
+        if isinstance(self.dataset, Points):
+            return (self.dataset.draw(n, self.device),)
+        return self.dataset.fetch(self.positions(start, n), self.draws, self.device)
 
     def positions(self, start: int, n: int) -> np.ndarray:
         """Positions in the training set of the samples start to start + n - 1 of the stream."""

@@ -105,6 +105,19 @@ def prune(folder: Path, keep: int = 2, also: Collection[str] = ()) -> None:
     with explained(folder):
         for path in all_in(folder)[:-keep]:
             if path.name not in also:
-                os.replace(path, gone := path.with_name(f".{path.name}.tmp"))  # never half a checkpoint by its name
-                shutil.rmtree(gone)
+                _remove(path)
         sweep(folder)
+
+
+def drop_after(folder: Path, last: Path) -> None:
+    """Remove the checkpoints below `folder` that are newer than `last`: the training goes on from there."""
+    with explained(folder):
+        for path in all_in(folder):
+            if int(path.name) > int(last.name):
+                _remove(path)
+
+
+def _remove(path: Path) -> None:
+    """Remove a checkpoint; never is there half of one by its name."""
+    os.replace(path, gone := path.with_name(f".{path.name}.tmp"))
+    shutil.rmtree(gone)

@@ -18,9 +18,12 @@ from gansmith.errors import GansmithError
 
 
 class Feed(Data, Protocol):
-    """Real samples in an order that is a function of the position: `seen` counts them over all processes."""
+    """Real samples in an order that is a function of the position.
+
+    `seen` counts them over all processes, `waited` the seconds that drawing took."""
 
     seen: int
+    waited: float
 
     def seek(self, seen: int) -> None: ...
 
@@ -78,6 +81,8 @@ class Game:
         self.waiting: dict[str, dict[str, Tensor]] = {}  # optimizer states of players that have yet to move
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, int] = {}
+        self.pacing = False  # whether the next round measures its strides
+        self.strides: dict[str, float] = {}  # by net, see `stride`
         self.doubts: dict[tuple[str, ...], Tensor] = {}  # by the names of a move's values
         seed_everywhere(seed)
         nets = recipe.build(spec).to(self.device)
@@ -88,13 +93,20 @@ class Game:
 
     # -- playing
 
-    def play(self) -> None:
-        """Play one round. Raises Diverged on the first term or gradient that is not finite."""
+    def play(self, only: str | None = None) -> None:
+        """Play one round; with `only`, nobody moves but the players of that net.
+
+        Raises Diverged on the first term or gradient that is not finite."""
         seed_everywhere(self.seed, self.clock.round, self.rank, self.retries)
         self.feed.seek(self.clock.seen)
         moves = self.recipe.round(self.nets, self.feed, self.clock)
         while (move := self._next(moves)) is not None:
-            self._step(*move)
+            player, terms = move
+            if only is None or only in player.nets:
+                self._step(player, terms)
+            else:
+                self._record(player.name, {k: v.detach().float() for k, v in terms.items()}, {})
+        self.pacing = False
         self._average_nets(self.feed.seen - self.clock.seen)
         self.clock.round += 1
         self.clock.seen = self.feed.seen
@@ -115,7 +127,9 @@ class Game:
             terms = self._share(params, terms)
         norms = {n: self._norm([p.grad for p in own if p.grad is not None]) for n, own in owned.items()}
         self._record(player.name, terms, norms)
+        before = {n: [p.detach().clone() for p in own] for n, own in owned.items()} if self.pacing else {}
         optim.step()
+        self.strides |= {n: stride(old, owned[n]) for n, old in before.items()}
         optim.zero_grad(set_to_none=True)
 
     def _optim(self, player: Player, params: list[nn.Parameter]) -> torch.optim.Optimizer:
@@ -257,6 +271,15 @@ class Game:
                 value = torch.empty_like(p).copy_(value) if value.ndim else value.clone()
                 state.setdefault(i, {})[name.rsplit("|", 1)[1]] = value
         optim.load_state_dict(optim.state_dict() | {"state": state})
+
+
+def stride(old: list[Tensor], new: list[nn.Parameter]) -> float:
+    """How far a step moved the parameters of a net, as a share of their Euclidean norm before it; 0 without any."""
+    if not old:
+        return 0.0
+    with torch.no_grad():
+        moved = nn.utils.get_total_norm([b - a for a, b in zip(old, new, strict=True)])
+    return float(moved / nn.utils.get_total_norm(old).clamp_min(1e-12))
 
 
 def _refuse(names: tuple[str, ...], values: Tensor) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import time
@@ -12,6 +13,8 @@ from gansmith.engine.files import explained, write_file
 
 PLOT_SHARE = 0.02  # of the time may go into plotting
 PLAIN = {"score/score", "score/error", "score/seconds"}  # for the stop rule; not drawn
+
+BOARD = {"coverage", "precision", "kid", "auc", "memory", "diversity"}  # signs of the watch that TensorBoard shows
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -53,6 +56,9 @@ class Records:
             for key, value in record.items():
                 if isinstance(value, float):
                     self.board.add_scalar(key, value, record["seen"])
+            for key in BOARD & record.get("signs", {}).keys():
+                if record["signs"][key] is not None:
+                    self.board.add_scalar(f"signs/{key}", record["signs"][key], record["seen"])
 
     def plot(self, always: bool = False) -> None:
         """Draw curves.png, unless that would take more than 2 % of the time."""
@@ -65,7 +71,8 @@ class Records:
 
     def close(self) -> None:
         if self.board is not None:
-            self.board.close()
+            with contextlib.suppress(OSError):  # a full disk was told where it mattered
+                self.board.close()
 
 
 def _board(folder: Path, seen: int) -> Any:
@@ -80,7 +87,8 @@ def _board(folder: Path, seen: int) -> Any:
 def draw_curves(rows: list[dict[str, Any]], path: Path) -> None:
     """Plot losses, gradient norms and scores against the samples seen, one panel a group, on one page.
 
-    A key with companions key/low and key/high is drawn with that interval as a band.
+    A key with companions key/low and key/high is drawn with that interval as a band; a record with a "mark" is a
+    vertical line with that word.
     """
     import matplotlib.figure
 
@@ -108,6 +116,10 @@ def draw_curves(rows: list[dict[str, Any]], path: Path) -> None:
         panel.set(title=title, xlabel="ksamples seen", yscale=scale)
         panel.legend(fontsize="small")
         panel.grid(alpha=0.3)
+        for i, record in enumerate(r for r in rows if "mark" in r):
+            panel.axvline(record["seen"] / 1000, color="tab:red", linestyle=":")
+            place = {"xy": (record["seen"] / 1000, 0.02 + 0.3 * (i % 3)), "xycoords": panel.get_xaxis_transform()}
+            panel.annotate(str(record["mark"]), **place, rotation=90, fontsize="x-small", color="tab:red", ha="right")
     for panel in list(figure.axes)[len(groups) :]:
         panel.remove()
     write_file(path, lambda temporary: figure.savefig(temporary))

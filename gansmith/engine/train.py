@@ -6,10 +6,11 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import FrameType
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -31,6 +32,31 @@ SHOWN_POINTS = 4000
 
 Score = Callable[[Callable[[int], Tensor]], dict[str, float]]
 """Judges a generator: given a function that draws n samples, named scores; "score" is the one to minimise."""
+
+
+class Advice(NamedTuple):
+    """A change of a training under way: back to the checkpoint at `seen`, on with other `fields` of the recipe."""
+
+    seen: int
+    fields: dict[str, Any]
+    text: str
+
+
+class Watch(Protocol):
+    """Looks after a training at each tick; the doctor is one.
+
+    `good` is the position of a checkpoint that must not be thrown away."""
+
+    good: int | None
+
+    def look(self, game: Game, waited: float) -> dict[str, Any]:
+        """What it measured, for the record of this tick; `waited` is the share of the time spent on drawing data."""
+
+    def speak(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """What has changed with the last of the records: records with an "event" in words; empty most of the time."""
+
+    def act(self, rows: Sequence[dict[str, Any]]) -> Advice | None:
+        """What to change now; it is written to run.yaml already."""
 
 
 @dataclass
@@ -72,6 +98,7 @@ class Trainer:
         score: judges the generator; the best checkpoint is kept.
         evaluate_every: samples between two scores, taken at ticks; None = at every tick.
         patience: samples without an improvement of the score beyond its noise that end the training; None = never.
+        watch: is asked at each tick.
         spent: seconds already spent by earlier sessions of this run.
         saved: the progress that the latest checkpoint holds.
         command: what the user types to go on after an interruption.
@@ -90,14 +117,16 @@ class Trainer:
         score: Score | None = None,
         evaluate_every: int | None = None,
         patience: int | None = None,
+        watch: Watch | None = None,
         spent: float = 0.0,
         saved: float = 0.0,
         command: str = "",
     ) -> None:
         self.game, self.run, self.place, self.budget, self.tick = game, run, place, budget, tick
         self.display, self.real, self.score, self.spent, self.command = display, real, score, spent, command
-        self.evaluate_every, self.patience = evaluate_every, patience
+        self.evaluate_every, self.patience, self.watch = evaluate_every, patience, watch
         self.started = self.ticked = time.perf_counter()
+        self.ticked_waited = game.feed.waited
         self.ticked_seen = game.clock.seen
         self.asked: str | None = None  # the signal that this process got
         self.signal: str | None = None  # the one that all processes agreed to obey
@@ -188,15 +217,43 @@ class Trainer:
             self.rate = (game.clock.seen - self.ticked_seen) / (now - self.ticked)
         if self.place.first and self.records is not None:  # the record before the checkpoint: a kill loses none
             scores = self._scores()
-            record = {"seen": game.clock.seen, "round": game.clock.round, "seconds": round(self.seconds, 2)}
+            record: dict[str, Any] = {"seen": game.clock.seen, "round": game.clock.round}
+            record["seconds"] = round(self.seconds, 2)
             record |= {"rate": round(self.rate, 1), **means, **{f"score/{k}": v for k, v in scores.items()}}
+            if self.watch is not None:
+                waited = (game.feed.waited - self.ticked_waited) / max(now - self.ticked, 1e-9)
+                record["signs"] = self.watch.look(game, waited)
             self.records.add(record)
+            events = self.watch.speak(self.records.rows) if self.watch is not None else []
+            for event in events:
+                self.records.add(event)
             self.stopped = reason_to_stop(self.records.rows, self.patience)
             self._draw()
             self._save(scores.get("score", math.inf))
             self.records.plot()
-            self.display.say(self._line(record))
-        self.ticked, self.ticked_seen = time.perf_counter(), game.clock.seen
+            for text in (self._line(record), *(event["event"] for event in events)):
+                self.display.say(text)
+        self._follow(self.watch.act(self.records.rows) if self.watch is not None and self.records is not None else None)
+        self._ticked()
+
+    def _follow(self, advice: Advice | None) -> None:
+        """Do what the watch of the first process advises, on every process."""
+        for found in self.place.gather(advice):
+            if found is None:
+                continue
+            path = self.run.checkpoints / checkpoint.name_of(found.seen)
+            self.game.recipe = replace(self.game.recipe, **found.fields)
+            self.game.restore(*checkpoint.load(path), path)
+            if self.records is not None:
+                checkpoint.drop_after(self.run.checkpoints, path)
+                self.records.add({"seen": found.seen, "event": found.text, "doctor": []})
+            self.display.say(found.text)
+
+    def _ticked(self) -> None:
+        """Begin the next stretch; its first round tells how far each net strides."""
+        self.game.pacing = self.watch is not None
+        self.ticked, self.ticked_waited = time.perf_counter(), self.game.feed.waited
+        self.ticked_seen = self.game.clock.seen
 
     def _settle(self) -> None:
         mine = None
@@ -215,8 +272,9 @@ class Trainer:
         path = checkpoint.save(self.run.checkpoints, (nets, optims, rest))
         if score < self.run.best_score():
             self.run.set_best(path.name, score)
-        best = self.run.best()
-        checkpoint.prune(self.run.checkpoints, also=() if best is None else (best,))
+        good = self.watch.good if self.watch is not None else None
+        kept = (self.run.best(), None if good is None else checkpoint.name_of(good))
+        checkpoint.prune(self.run.checkpoints, also=[name for name in kept if name is not None])
 
     def _scores(self) -> dict[str, float]:
         if self.score is None or not isinstance(self.game.recipe, Generates) or not self._score_due():
@@ -251,7 +309,7 @@ class Trainer:
             parts = [recipe.generate(nets, part.to(self.game.device)).float().cpu() for part in torch.split(z, 256)]
         return torch.cat(parts)
 
-    def _line(self, record: dict[str, float]) -> str:
+    def _line(self, record: dict[str, Any]) -> str:
         terms = [f"{k} {v:.4g}" for k, v in record.items() if "/" in k and "grad_norm" not in k and k not in PLAIN]
         terms = [term for term in terms if not term.split()[0].endswith(("/low", "/high"))]
         return "  ".join([f"{count(record['seen']):>7} samples", *terms])
@@ -290,7 +348,7 @@ class Trainer:
         self.display.say(text)
         if self.records is not None:
             self.records.add({"seen": self.game.clock.seen, "event": text})
-        self.ticked, self.ticked_seen = time.perf_counter(), self.game.clock.seen
+        self._ticked()
         return text
 
     @contextmanager

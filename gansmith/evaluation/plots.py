@@ -28,6 +28,20 @@ CRISP = 560  # pixels: mosaics narrower than this are enlarged without smoothing
 POINTS = 400  # of a curve are drawn at most
 
 
+SIGNS = {
+    "coverage": "Coverage/of the samples",
+    "real_coverage": "Coverage/of held-out samples",
+    "precision": "Precision/of the samples",
+    "real_precision": "Precision/of held-out samples",
+    "auc": "How often D is right/real above generated",
+    "memory": "How often D is right/training above held-out",
+    "kid": "Distance to the data/KID",
+}
+"""Signs of the doctor that are drawn: panel and line of each."""
+
+SIGN_PANELS = {key.partition("/")[0] for key in SIGNS.values()}
+
+
 class Picture(NamedTuple):
     """A picture to inline: its data URI, its size in pixels, and whether to enlarge it without smoothing."""
 
@@ -116,9 +130,10 @@ def curves(records: Iterable[Mapping[str, Any]]) -> dict[str, list[Curve]]:
 
     Args:
         records: of metrics.jsonl. Keys "score/<name>" are scores, with "/low" and "/high" behind them the ends of
-            their intervals; "<player>/<term>" are losses. Values that are not finite numbers are left out.
+            their intervals; "<player>/<term>" are losses; of the "signs" of the doctor those in SIGNS are drawn. Values
+            that are not finite numbers are left out.
     """
-    rows = [r for r in records if _is_number(r.get("seen"))]
+    rows = [{**r, **_signs(r)} for r in records if _is_number(r.get("seen"))]
     panels: dict[str, list[Curve]] = {}
     for key in dict.fromkeys(key for r in rows for key in r if "/" in key):
         if key.startswith("score/") and key.rpartition("/")[2] in ("low", "high"):
@@ -133,11 +148,18 @@ def curves(records: Iterable[Mapping[str, Any]]) -> dict[str, list[Curve]]:
     return dict(sorted(panels.items(), key=lambda item: [item[0].startswith(start) for start in order], reverse=True))
 
 
-def draw(lines: Sequence[Curve], log: bool = False) -> Picture:
+def _signs(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The signs of a record that are drawn, by panel and line."""
+    signs = record.get("signs")
+    return {key: signs[name] for name, key in SIGNS.items() if name in signs} if isinstance(signs, Mapping) else {}
+
+
+def draw(lines: Sequence[Curve], log: bool = False, marks: Sequence[float] = ()) -> Picture:
     """Curves over the samples seen, in thousands, with their intervals as bands.
 
     Args:
         log: draw values that differ by more than a factor of 10 on a logarithmic axis.
+        marks: samples seen at which something happened: vertical lines.
     """
     import matplotlib.figure
 
@@ -153,6 +175,8 @@ def draw(lines: Sequence[Curve], log: bool = False) -> Picture:
     wide = log and values.min() > 0 and values.max() > 10 * values.min()
     axes.set(xlabel="ksamples seen", yscale="log" if wide else "linear")
     axes.grid(alpha=0.3)
+    for seen in marks:
+        axes.axvline(seen / 1000, color="#A11D00", linestyle=":")
     return _svg(figure)
 
 
@@ -180,6 +204,8 @@ def _panel(key: str) -> tuple[str, str]:
     (('Score FD(judge)', 'FD(judge)'), ('Losses of D', 'r1'), ('Gradient norms', 'G'))
     """
     group, _, term = key.partition("/")
+    if group in SIGN_PANELS:
+        return group, term
     if group == "score":
         return f"Score {term}", term
     if term.startswith("grad_norm_"):

@@ -54,7 +54,29 @@ PICTURES = {"samples": 4, "real": 4, "neighbours": 5, "neighbours_features": 5, 
 POINTS = {"projection_real": 2, "projection_fake": 2}
 """Arrays of evaluation.npz and their dimensions: pictures (..., H, W, C) uint8, points (N, 2) floats."""
 
+DIAGNOSIS = {
+    "state": str,
+    "reason": str,
+    "findings": [
+        {
+            "title": str,
+            "severity": str,
+            "since?": int,
+            "confidence": int | float,
+            "numbers": [{"text": str}],
+            "why": str,
+            "change": {"words": str, "command?": str},
+            "check": str,
+        }
+    ],
+}
+"""What the report shows of doctor.json."""
+
+LEVELS = {"healthy": "good", "too early": "unknown", "warning": "fair", "critical": "poor"}
+"""How the doctor's states are coloured."""
+
 SECTIONS = {
+    "doctor": "What the doctor says of the training",
     "samples": "Samples beside real ones",
     "points": "Samples beside real ones",
     "scores": "Scores",
@@ -89,7 +111,8 @@ def write_report(folder: Path) -> Path:
 
     folder = Path(folder)
     evaluation = read_evaluation(folder)
-    view = _view(evaluation, read_arrays(folder, evaluation["data"]["kind"]), records.read(folder / "metrics.jsonl"))
+    rows = records.read(folder / "metrics.jsonl")
+    view = _view(evaluation, read_arrays(folder, evaluation["data"]["kind"]), rows, read_diagnosis(folder))
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -120,6 +143,19 @@ def read_evaluation(folder: Path) -> dict[str, Any]:
     if classes and len({len(classes[key]) for key in ("names", "real", "fake", "low", "high")}) != 1:
         raise _damaged(str(path), "classes")
     return found
+
+
+def read_diagnosis(folder: Path) -> dict[str, Any] | None:
+    """What doctor.json says of the training, checked; None where there is none. Raises GansmithError when damaged."""
+    path = Path(folder) / "doctor.json"
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        _check(found, DIAGNOSIS, str(path), "")
+    except (OSError, ValueError, RecursionError, GansmithError):
+        raise GansmithError(f"{path} cannot be read or is damaged: run gansmith doctor again.") from None
+    return {**found, "level": LEVELS.get(found["state"], "unknown"), "levels": LEVELS}
 
 
 def read_arrays(folder: Path, kind: str) -> dict[str, np.ndarray]:
@@ -181,12 +217,18 @@ def _check(found: Any, shape: Any, path: str, place: str) -> None:
         raise _damaged(path, place)
 
 
-def _view(e: Mapping[str, Any], arrays: Mapping[str, np.ndarray], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _view(
+    e: Mapping[str, Any],
+    arrays: Mapping[str, np.ndarray],
+    rows: Sequence[Mapping[str, Any]],
+    diagnosis: Mapping[str, Any] | None,
+) -> dict[str, Any]:
     """What the template shows; a section whose value is empty is left out."""
     scores = [Score.from_json(score, "evaluation.json") for score in e["scores"]]
     novelty = e.get("novelty") or {}
     points = e["data"]["kind"] == "points"
     view = {
+        "doctor": diagnosis,
         "samples": {} if points else _grids(arrays),
         "points": _clouds(arrays, "real", "samples", ticks=True) if points else None,
         "scores": [(score, _marks(score)) for score in scores],
@@ -262,12 +304,13 @@ def _marks(score: Score) -> dict[str, float] | None:
 def _curves(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Panels of curves with their legends; a panel of a single point shows nothing and is left out."""
     panels = []
+    marks = [float(r["seen"]) for r in rows if "mark" in r]
     for title, lines in plots.curves(rows).items():
         if max(len(line.seen) for line in lines) > 1:
-            picture = plots.draw(lines, log=title == "Gradient norms")
+            picture = plots.draw(lines, title == "Gradient norms", marks)
             legend = [(line.name, *plots.style(i)) for i, line in enumerate(lines)]
             has_band = any(np.isfinite(line.low).any() for line in lines)
-            panels.append({"title": title, "picture": picture, "legend": legend, "band": has_band})
+            panels.append({"title": title, "picture": picture, "legend": legend, "band": has_band, "marks": len(marks)})
     return panels
 
 

@@ -19,7 +19,7 @@ from typing import ClassVar, Literal
 import torch
 
 from gansmith.auto import image_settings
-from gansmith.core import Clock, Data, DataSpec, Generates, Move, Nets, Player, Recipe, Setting, adam
+from gansmith.core import Clock, Data, DataSpec, Discriminates, Generates, Move, Nets, Player, Recipe, Setting, adam
 from gansmith.errors import GansmithError
 from gansmith.nets import dcgan
 from gansmith.objectives import nonsaturating_d, nonsaturating_g
@@ -27,7 +27,7 @@ from gansmith.penalties import gradient_square, lazy
 
 
 @dataclass(frozen=True, kw_only=True)
-class DCGAN(Generates, Recipe):
+class DCGAN(Generates, Discriminates, Recipe):
     """The convolutional pair under the original game.
 
     Args:
@@ -38,8 +38,9 @@ class DCGAN(Generates, Recipe):
         gamma: weight of R1, as gamma / 2 * R1; above 0 it wants norm_d = "none".
         r1_every: rounds between two uses of R1 (lazy regularisation).
         smoothing: the real target is 1 - smoothing (one-sided label smoothing).
-        lr: learning rate.
-        lr_final: the share of lr left at the end (linear).
+        lr: learning rate at the start.
+        lr_d: the same for D alone (the two time-scale rule, arXiv:1706.08500).
+        lr_final: the share of the learning rates left at the end (linear).
         betas: of Adam.
     """
 
@@ -70,6 +71,7 @@ class DCGAN(Generates, Recipe):
     r1_every: int = 1
     smoothing: float = 0.0
     lr: float = 2e-4
+    lr_d: float | None = None
     lr_final: float = 1.0
     betas: tuple[float, float] = (0.5, 0.999)
 
@@ -90,7 +92,9 @@ class DCGAN(Generates, Recipe):
 
     def round(self, nets: Nets, data: Data, clock: Clock) -> Iterator[Move]:
         G, D = nets["G"], nets["D"]
+        lr_d = self.lr if self.lr_d is None else self.lr_d
         options = {"lr": clock.linear(self.lr, self.lr * self.lr_final)}
+        options_d = {"lr": clock.linear(lr_d, lr_d * self.lr_final)}
         optim = adam(self.lr, self.betas)
         real = data(self.batch)
         fake = G(self.draw_latents(self.batch, real.device))
@@ -99,5 +103,5 @@ class DCGAN(Generates, Recipe):
         terms = {"adv": nonsaturating_d(real_logits, D(fake.detach()), smoothing=self.smoothing)}
         if penalised:
             terms["r1"] = penalised / 2 * gradient_square(real_logits, real)
-        yield Player("D", ("D",), optim, options), terms
+        yield Player("D", ("D",), optim, options_d), terms
         yield Player("G", ("G",), optim, options), {"adv": nonsaturating_g(D(fake))}

@@ -16,14 +16,14 @@ from typing import ClassVar, Literal
 import torch
 
 from gansmith.auto import image_settings, point_settings
-from gansmith.core import Clock, Data, DataSpec, Generates, Move, Nets, Player, Recipe, Setting, adam
+from gansmith.core import Clock, Data, DataSpec, Discriminates, Generates, Move, Nets, Player, Recipe, Setting, adam
 from gansmith.nets.pair import pair
 from gansmith.objectives import nonsaturating_d, nonsaturating_g
 from gansmith.penalties import dragan
 
 
 @dataclass(frozen=True, kw_only=True)
-class DRAGAN(Generates, Recipe):
+class DRAGAN(Generates, Discriminates, Recipe):
     """Non-saturating losses and a gradient penalty on noisy data.
 
     Args:

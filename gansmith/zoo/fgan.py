@@ -18,13 +18,13 @@ from typing import ClassVar, Literal
 import torch
 
 from gansmith.auto import image_settings, point_settings
-from gansmith.core import Clock, Data, DataSpec, Generates, Move, Nets, Player, Recipe, Setting, adam
+from gansmith.core import Clock, Data, DataSpec, Discriminates, Generates, Move, Nets, Player, Recipe, Setting, adam
 from gansmith.nets.pair import pair
 from gansmith.objectives import divergence, f_divergence_d, f_divergence_g
 
 
 @dataclass(frozen=True, kw_only=True)
-class FGAN(Generates, Recipe):
+class FGAN(Generates, Discriminates, Recipe):
     """G minimises an f-divergence; V, a network without output activation, keeps its lower bound tight.
 
     Args:

@@ -19,14 +19,14 @@ from typing import ClassVar, Literal
 import torch
 
 from gansmith.auto import image_settings, point_settings
-from gansmith.core import Clock, Data, DataSpec, Generates, Move, Nets, Player, Recipe, Setting, adam
+from gansmith.core import Clock, Data, DataSpec, Discriminates, Generates, Move, Nets, Player, Recipe, Setting, adam
 from gansmith.nets.pair import pair
 from gansmith.objectives import maximum_likelihood_g, minimax_g, nonsaturating_d, nonsaturating_g
 from gansmith.penalties import gradient_square, lazy
 
 
 @dataclass(frozen=True, kw_only=True)
-class GAN(Generates, Recipe):
+class GAN(Generates, Discriminates, Recipe):
     """The 2014 game: D tells data from fakes, G learns to be taken for data.
 
     Args:
@@ -39,7 +39,8 @@ class GAN(Generates, Recipe):
         gamma: weight of R1, as gamma / 2 * R1; 0 is the original game. Wants D without BatchNorm.
         r1_every: rounds between two uses of R1 (lazy regularisation).
         lr: learning rate at the start.
-        lr_final: the share of lr left at the end (linear).
+        lr_d: the same for D alone (the two time-scale rule, arXiv:1706.08500).
+        lr_final: the share of the learning rates left at the end (linear).
         betas: of Adam.
     """
 
@@ -54,6 +55,7 @@ class GAN(Generates, Recipe):
     gamma: float = 0.0
     r1_every: int = 1
     lr: float = 2e-4
+    lr_d: float | None = None
     lr_final: float = 1.0
     betas: tuple[float, float] = (0.5, 0.999)
 
@@ -68,7 +70,9 @@ class GAN(Generates, Recipe):
 
     def round(self, nets: Nets, data: Data, clock: Clock) -> Iterator[Move]:
         G, D = nets["G"], nets["D"]
+        lr_d = self.lr if self.lr_d is None else self.lr_d
         options = {"lr": clock.linear(self.lr, self.lr * self.lr_final)}
+        options_d = {"lr": clock.linear(lr_d, lr_d * self.lr_final)}
         optim = adam(self.lr, self.betas)
         cost = {"nonsaturating": nonsaturating_g, "minimax": minimax_g, "maximum_likelihood": maximum_likelihood_g}
         for _ in range(self.n_critic):
@@ -79,5 +83,5 @@ class GAN(Generates, Recipe):
             terms = {"adv": nonsaturating_d(real_logits, D(fake.detach()), smoothing=self.smoothing)}
             if penalised:
                 terms["r1"] = penalised / 2 * gradient_square(real_logits, real)
-            yield Player("D", ("D",), optim, options), terms
+            yield Player("D", ("D",), optim, options_d), terms
         yield Player("G", ("G",), optim, options), {"adv": cost[self.objective](D(fake))}

@@ -16,13 +16,13 @@ from typing import ClassVar, Literal
 import torch
 
 from gansmith.auto import image_settings, point_settings
-from gansmith.core import Clock, Data, DataSpec, Generates, Move, Nets, Player, Recipe, Setting, adam
+from gansmith.core import Clock, Data, DataSpec, Discriminates, Generates, Move, Nets, Player, Recipe, Setting, adam
 from gansmith.nets.pair import pair
 from gansmith.objectives import least_squares_d, least_squares_g
 
 
 @dataclass(frozen=True, kw_only=True)
-class LSGAN(Generates, Recipe):
+class LSGAN(Generates, Discriminates, Recipe):
     """D regresses codes for data and fakes; G moves its fakes towards a code.
 
     Args:

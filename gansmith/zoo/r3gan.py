@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 import torch
 
 from gansmith.auto import batch_for, point_settings, samples_for
-from gansmith.core import Clock, Data, DataSpec, Generates, Move, Nets, Player, Recipe, Setting, adam
+from gansmith.core import Clock, Data, DataSpec, Discriminates, Generates, Move, Nets, Player, Recipe, Setting, adam
 from gansmith.nets import mlp, r3gan
 from gansmith.objectives import relativistic_d, relativistic_g
 from gansmith.penalties import gradient_square
@@ -32,7 +32,7 @@ def _preset(widths: tuple[int, ...], gamma: float, ema: float, samples: int, bat
 
 
 @dataclass(frozen=True, kw_only=True)
-class R3GAN(Generates, Recipe):
+class R3GAN(Generates, Discriminates, Recipe):
     """RpGAN + R1 + R2, with the schedules of the released trainer: cosine over the first `anneal` of the budget.
 
     Args:

@@ -18,13 +18,13 @@ from typing import ClassVar
 import torch
 
 from gansmith.auto import image_settings, point_settings
-from gansmith.core import Clock, Data, DataSpec, Generates, Move, Nets, Player, Recipe, Setting, adam
+from gansmith.core import Clock, Data, DataSpec, Discriminates, Generates, Move, Nets, Player, Recipe, Setting, adam
 from gansmith.nets import mlp, sngan
 from gansmith.objectives import hinge_d, hinge_g
 
 
 @dataclass(frozen=True, kw_only=True)
-class SNGAN(Generates, Recipe):
+class SNGAN(Generates, Discriminates, Recipe):
     """Hinge losses under a spectrally normalised D.
 
     Args:

@@ -19,14 +19,14 @@ from typing import ClassVar, Literal
 import torch
 
 from gansmith.auto import image_settings, point_settings
-from gansmith.core import Clock, Data, DataSpec, Generates, Move, Nets, Player, Recipe, Setting, rmsprop
+from gansmith.core import Clock, Data, DataSpec, Discriminates, Generates, Move, Nets, Player, Recipe, Setting, rmsprop
 from gansmith.nets.pair import pair
 from gansmith.objectives import wasserstein_d, wasserstein_g
 from gansmith.penalties import clip_weights_
 
 
 @dataclass(frozen=True, kw_only=True)
-class WGAN(Generates, Recipe):
+class WGAN(Generates, Discriminates, Recipe):
     """A critic without output activation, several of its moves a round, and clipped weights.
 
     Args:

@@ -18,7 +18,7 @@ from typing import ClassVar, Literal
 import torch
 
 from gansmith.auto import image_settings, point_settings
-from gansmith.core import Clock, Data, DataSpec, Generates, Move, Nets, Player, Recipe, Setting, adam
+from gansmith.core import Clock, Data, DataSpec, Discriminates, Generates, Move, Nets, Player, Recipe, Setting, adam
 from gansmith.errors import GansmithError
 from gansmith.nets import sngan
 from gansmith.nets.pair import pair
@@ -27,7 +27,7 @@ from gansmith.penalties import wgan_gp
 
 
 @dataclass(frozen=True, kw_only=True)
-class WGANGP(Generates, Recipe):
+class WGANGP(Generates, Discriminates, Recipe):
     """Wasserstein losses and a two-sided gradient penalty at random points between data and fakes.
 
     Args:

@@ -41,7 +41,7 @@ def names(run: Path) -> list[int]:
 
 
 def rows(run: Path) -> list[dict[str, Any]]:
-    return records.read(run / "metrics.jsonl")
+    return [r for r in records.read(run / "metrics.jsonl") if "doctor" not in r]
 
 
 def files(run: Path) -> dict[str, bytes]:

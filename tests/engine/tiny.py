@@ -63,7 +63,7 @@ class Normal:
     """Feed of normal points from torch's global random state."""
 
     def __init__(self) -> None:
-        self.seen = 0
+        self.seen, self.waited = 0, 0.0
 
     def seek(self, seen: int) -> None:
         self.seen = seen

@@ -14,8 +14,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from made import history
 from PIL import Image
 
+from gansmith.doctor import diagnose
 from gansmith.errors import GansmithError
 from gansmith.evaluation import plots
 from gansmith.evaluation.report import SECTIONS, percent, read_evaluation, write_report
@@ -190,11 +192,26 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_all_sections_are_there_in_order(whole: Path) -> None:
     page = Page(whole)
-    assert page.sections == ["verdict", *(name for name in SECTIONS if name != "points")]
+    assert page.sections == ["verdict", *(name for name in SECTIONS if name not in ("points", "doctor"))]
     links = [a["href"] for a in page.all("a")]
     assert links == [f"#{name}" for name in page.sections[1:]]
     assert page.source.startswith("<!DOCTYPE html>")
     assert page.text.index("The samples are realistic in part.") < page.text.index("Are the samples realistic?")
+
+
+def test_the_doctor_is_heard(tmp_path: Path) -> None:
+    folder = fill(tmp_path)
+    found = diagnose(history(auc=1.0, kid=np.ones(12))).to_json()
+    found["findings"][0]["why"] = "<script>alert(1)</script>"
+    (folder / "doctor.json").write_text(json.dumps(found))
+    page = Page(write_report(folder))
+    assert page.sections[1] == "doctor" and "critical" in page.text
+    for finding in found["findings"]:
+        assert finding["title"] in page.text and finding["change"]["words"] in page.text
+    assert "<script" not in page.source and "alert(1)" in page.text
+    (folder / "doctor.json").write_text(json.dumps(found | {"findings": [{"title": 3}]}))
+    with pytest.raises(GansmithError, match=r"doctor\.json .* damaged"):
+        write_report(folder)
 
 
 def test_nothing_is_loaded_and_nothing_can_run(whole: Path) -> None:
@@ -299,7 +316,7 @@ def test_an_absent_or_empty_array_leaves_out_its_section_alone(tmp_path: Path, n
     pictures |= {name: arrays()[name][:0]}
     empty = Page(write_report(fill(tmp_path / "empty", pictures=pictures, records=[])))
     assert absent.sections == empty.sections
-    assert set(SECTIONS) - set(absent.sections) == {section, "points", "curves"}
+    assert set(SECTIONS) - set(absent.sections) == {section, "points", "curves", "doctor"}
 
 
 def test_optional_fields_may_be_null_or_absent(tmp_path: Path) -> None:

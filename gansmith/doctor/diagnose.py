@@ -1,0 +1,138 @@
+"""From a history to a diagnosis: which rules speak now, since when, how sure, and what to change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from gansmith.doctor.advice import advise
+from gansmith.doctor.blind import BLIND
+from gansmith.doctor.cases import CASES
+from gansmith.doctor.course import Course
+from gansmith.doctor.data_faults import data_faults
+from gansmith.doctor.findings import Change, Diagnosis, Finding, State
+from gansmith.doctor.history import Column, History
+from gansmith.doctor.rules import EARLY, GRACE, RULES, Limits, strengths
+
+LIMITS = Limits()
+"""Starting values, from runs on two sets of points; they are not yet fitted on many runs."""
+
+BLIND_TRUST = 0.6
+"""What a finding from losses alone is worth."""
+
+Writer = Callable[[Change], str | None]
+"""The command that makes a change of a run, or None when no command can."""
+
+
+def diagnose(history: History, limits: Limits = LIMITS, write: Writer = lambda change: None) -> Diagnosis:
+    """What is wrong with a run, the likeliest cause first; the same history gives the same diagnosis.
+
+    Args:
+        history: of the run, as far as it is known.
+        limits: where the rules alarm.
+        write: gives the command of a change.
+    """
+    course = Course(history)
+    seen = int(history.seen[-1]) if len(history) else 0
+    found = [*data_faults(history), *_findings(course, limits)]
+    found = [_advised(f, history, write) for f in found]
+    state, reason = _state(course, found)
+    ticks = 1 if history.snapshot else len(history)
+    return Diagnosis(state, found, seen, ticks, reason, [*history.notes, *_gaps(history)], history.source)
+
+
+def _findings(course: Course, limits: Limits) -> Iterator[Finding]:
+    """What the rules say at the last tick."""
+    if not len(course.history):
+        return
+    blind = not course.history.has("coverage") and not course.history.has("kid")
+    for problem, strength in strengths(course, limits, BLIND if blind else RULES).items():
+        if not strength[-1] >= 1:
+            continue
+        case = CASES[problem](course, limits)
+        sure = confidence(float(strength[-1])) * (BLIND_TRUST if blind else 1)
+        yield Finding(
+            problem,
+            case.kind,
+            case.title,
+            case.severity,
+            None if course.history.snapshot else int(course.history.seen[since(strength)]),
+            case.numbers,
+            case.why,
+            Change(""),
+            case.check,
+            round(sure, 2),
+            case.source,
+            round(float(strength[-1]), 3),
+        )
+
+
+def since(strength: Column) -> int:
+    """The tick at which an alarm that still stands began.
+
+    >>> since(np.array([2.0, 0.0, 1.0, 3.0]))
+    2
+    """
+    silent = np.flatnonzero(~(strength >= 1))
+    return int(silent[-1]) + 1 if len(silent) else 0
+
+
+def confidence(strength: float) -> float:
+    """How sure a finding of this strength is: 0.5 at the limit, towards 0.95 at twice the limit and more.
+
+    >>> confidence(1.0), confidence(2.0)
+    (0.5, 0.95)
+    """
+    return round(float(np.clip(0.5 + 0.45 * (strength - 1), 0.5, 0.95)), 2)
+
+
+def _advised(found: Finding, history: History, write: Writer) -> Finding:
+    change = found.change
+    if not change.words:
+        change = advise(found.problem, history.fields, history.facts, found.kind, history.kind)
+    return replace(found, change=replace(change, command=change.command or write(change)))
+
+
+def _state(course: Course, found: list[Finding]) -> tuple[State, str]:
+    """The state, and in a sentence why there are no findings."""
+    if found:
+        worst: State = "critical" if any(f.severity == "critical" for f in found) else "warning"
+        return worst, ""
+    history = course.history
+    if len(history) < EARLY or not grown_up(history):
+        ticks = len(history)
+        return "too early", (
+            f"There are {ticks} ticks so far; the doctor speaks of the course of a training from the {EARLY}th on, "
+            "when a tenth of the budget is spent."
+        )
+    if not history.has("coverage") and not history.has("auc") and not history.has("diversity"):
+        return "too early", "None of the signs that a diagnosis needs was measured, so nothing can be said."
+    covered, usual = (float(history[name][-1]) for name in ("coverage", "real_coverage"))
+    share = (
+        f" The samples cover {100 * covered:.0f} % of the data, held-out real ones {100 * usual:.0f} %."
+        if np.isfinite(covered)
+        else ""
+    )
+    return "healthy", f"No sign of trouble in {len(history)} ticks.{share}"
+
+
+def grown_up(history: History) -> bool:
+    """Whether enough of the budget is spent to speak."""
+    progress = history.progress
+    return not len(progress) or not np.isfinite(progress[-1]) or bool(progress[-1] >= GRACE)
+
+
+def _gaps(history: History) -> list[str]:
+    """What was never measured, in words."""
+    wanted = {
+        "auc": "what D says of real and generated samples",
+        "coverage": "how much of the data the samples cover",
+        "memory": "whether D knows the training samples by heart",
+        "copies": "whether samples are copies",
+        "stride_G": "how far the nets move",
+        "waiting": "whether the training waits for data",
+    }
+    missing = [words for name, words in wanted.items() if not history.has(name)]
+    return [f"Not measured here: {', '.join(missing)}."] if missing else []

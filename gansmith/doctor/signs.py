@@ -1,0 +1,263 @@
+"""The signs that the doctor reads off a game at each tick: what D sees, what G draws, how the nets move.
+
+Two tiers. Tier 1 looks at up to 256 samples and costs at most about 1 % of the time between two ticks; tier 2 compares
+up to 500 samples with real ones and costs at most about 5 %. Nothing here changes the game: running statistics are put
+back, and no random number of the rounds is used.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gansmith.core import Discriminates, Generates, Nets
+from gansmith.doctor.real import NEIGHBOUR, Real, features
+from gansmith.engine.game import Game
+from gansmith.evaluation.copying import mann_whitney_z
+from gansmith.evaluation.kernel import kernel_estimate
+from gansmith.evaluation.manifold import manifold
+from gansmith.evaluation.neighbours import nearest
+
+FEW, MANY = 64, 256  # samples of tier 1
+SHARE_1, SHARE_2 = 100, 20  # samples of a tick for one sample of tier 1, of tier 2
+SPIN = 12  # power iterations for a singular value: within a few percent
+TRACKED = 16  # fixed latents whose samples are followed from tick to tick
+BLOCK = 256
+
+TURNS = {"hflip": (3,), "vflip": (2,), "turned": (2, 3)}
+"""Mirrorings (along the axes named) that may leak from an augmentation into the samples."""
+
+
+class Signs:
+    """Measures a game with fixed latents against fixed real samples.
+
+    Args:
+        real: what to measure against; None = too few real samples, then only what the nets tell is measured.
+        tick: samples between two measurements, which bounds how much is measured.
+        seed: of the latents.
+    """
+
+    def __init__(self, real: Real | None, tick: int, seed: int = 0) -> None:
+        self.real, self.seed = real, seed
+        self.few = min(MANY, max(FEW, tick // SHARE_1))
+        self.calm = 0 if real is None else min(real.size, max(FEW, tick // SHARE_2))
+
+    def __call__(self, game: Game, waited: float) -> dict[str, Any]:
+        """All signs of this moment, by name."""
+        started = time.perf_counter()
+        signs: dict[str, Any] = {"waiting": waited} | {f"stride_{n}": v for n, v in game.strides.items()}
+        recipe = game.recipe
+        with torch.no_grad(), untouched(game.nets), game.cast():
+            signs |= augmentation(game.nets)
+            if isinstance(recipe, Generates):
+                z = self._latents(recipe, self.few)
+                fake = draw(recipe, game.nets, z, game.device)
+                signs["finite"] = float(fake.isfinite().all())
+                if self.real is not None and signs["finite"]:
+                    slow = draw(recipe, Nets({**game.nets, **game.ema}), z, game.device)
+                    signs |= picture(fake, slow, self.real)
+                    if isinstance(recipe, Discriminates):
+                        signs |= opinions(recipe, game.nets, fake, self.real, game.device)
+        done = time.perf_counter()
+        signs["seconds_1"] = done - started
+        if isinstance(recipe, Generates) and self.real is not None and signs["finite"]:
+            with torch.no_grad(), game.cast():
+                mixed = Nets({**game.nets, **game.ema})
+                many = draw(recipe, mixed, self._latents(recipe, self.calm), game.device)
+            if many.isfinite().all():
+                signs |= compared(many, self.real)
+        with torch.no_grad(), untouched(game.nets):
+            signs |= {f"sigma_{name}": largest_singular_value(net) for name, net in game.nets.items()}
+        signs["seconds_2"] = time.perf_counter() - done
+        if self.real is not None:
+            signs["facts"] = {k: tidy(v) for k, v in self.real.facts.items()}
+        return {k: tidy(v) for k, v in signs.items()}
+
+    def _latents(self, recipe: Generates, n: int) -> Tensor:
+        return recipe.draw_latents(n, generator=torch.Generator().manual_seed(self.seed + 7))
+
+
+@contextmanager
+def untouched(nets: Nets) -> Iterator[None]:
+    """Leave running statistics and the vectors of spectral norms as they were."""
+    kept = [(buffer, buffer.clone()) for buffer in nets.buffers()]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for buffer, old in kept:
+                buffer.copy_(old)
+
+
+def draw(recipe: Generates, nets: Nets, z: Tensor, device: torch.device) -> Tensor:
+    """Samples (N, ...) float32 on the CPU; images clamped to [-1, 1]."""
+    parts = [recipe.generate(nets, part.to(device)).float().cpu() for part in torch.split(z, BLOCK)]
+    x = torch.cat(parts)
+    return x.clamp(-1, 1) if x.ndim == 4 else x
+
+
+# -- tier 1
+
+
+def opinions(recipe: Discriminates, nets: Nets, fake: Tensor, real: Real, device: torch.device) -> dict[str, float]:
+    """What D says of real, of held-out real and of generated samples, and how diverse the latter are to its eye."""
+    n = len(fake)
+    sets = {"real": real.train[:n], "held": real.held[:n], "fake": fake}
+    logits, seen = {}, {}
+    for name, x in sets.items():
+        with last_input(nets) as box:
+            logits[name] = recipe.logits(nets, x.to(device)).float().cpu()
+        seen[name] = box.get("x", torch.zeros(len(x), 0)).float().cpu().flatten(1)
+    signs = {f"logit_{name}": float(v.mean()) for name, v in logits.items()}
+    signs |= {f"spread_{name}": float(v.std()) for name, v in logits.items()}
+    signs["acc_real"] = float((logits["real"] > 0).float().mean())
+    signs["acc_held"] = float((logits["held"] > 0).float().mean())
+    signs["acc_fake"] = float((logits["fake"] < 0).float().mean())
+    signs["auc"] = above(logits["held"], logits["fake"])
+    signs["auc_train"] = above(logits["real"], logits["fake"])
+    signs["memory"] = above(logits["real"], logits["held"]) if real.held_out else 0.5
+    if seen["fake"].shape[1]:
+        signs["diversity_d"] = spread(seen["fake"]) / max(spread(seen["real"]), 1e-12)
+    return signs
+
+
+def above(a: Tensor, b: Tensor) -> float:
+    """Chance that a value of a is above one of b, ties counted half: the area under the ROC curve.
+
+    >>> above(torch.tensor([1.0, 3.0]), torch.tensor([2.0, 0.0]))
+    0.75
+    """
+    difference = a[:, None] - b
+    return float((difference > 0).float().mean() + (difference == 0).float().mean() / 2)
+
+
+def spread(x: Tensor) -> float:
+    """Root mean square distance of two different rows of x (N, D).
+
+    >>> spread(torch.tensor([[0.0], [2.0]]))
+    2.0
+    """
+    return math.sqrt(2 * float(x.double().var(0).sum()))
+
+
+def picture(fake: Tensor, slow: Tensor, real: Real) -> dict[str, Any]:
+    """How diverse the generated samples are, how they lie, and how far the averaged generator is from the raw one."""
+    rows = features(fake)
+    reals = real.rows[: len(rows)]
+    apart = nearest(rows, rows, 1, exclude_self=True)[0][:, 0]
+    usual = nearest(reals, reals, 1, exclude_self=True)[0][:, 0]
+    return {
+        "diversity": spread(rows) / max(spread(reals), 1e-12),
+        "apart": float(apart.median() / usual.median().clamp_min(1e-12)),
+        "duplicates": float((apart < 0.2 * usual.median()).float().mean()),
+        "ema_gap": float((rows - features(slow)).square().sum(1).mean().sqrt()) / max(spread(reals), 1e-12),
+        "low": float(fake.min()),
+        "high": float(fake.max()),
+        "places": [[round(v, 3) for v in row] for row in real.places(fake[:TRACKED]).tolist()],
+    }
+
+
+@contextmanager
+def last_input(nets: Nets) -> Iterator[dict[str, Tensor]]:
+    """Catches what goes into the last layer with weights that is called: D's features."""
+    box: dict[str, Tensor] = {}
+
+    def keep(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        box["x"] = args[0].detach()
+
+    layers = [m for m in nets.modules() if isinstance(m, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d))]
+    handles = [m.register_forward_hook(keep) for m in layers]
+    try:
+        yield box
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def augmentation(nets: Nets) -> dict[str, float]:
+    """The strength p of adaptive augmentation, where a net keeps one in a buffer of that name."""
+    found = [b for name, b in nets.named_buffers() if name.rpartition(".")[2] in ("p", "augment_p") and b.numel() == 1]
+    return {"augment_p": float(found[0])} if found else {}
+
+
+# -- tier 2
+
+
+def compared(fake: Tensor, real: Real) -> dict[str, Any]:
+    """Samples against real ones: precision, recall, density, coverage, distance, cells, classes, copies, mirrorings.
+
+    `real_...` is what held-out samples score in their place."""
+    rows = features(fake)
+    few = len(rows) < len(real.rows_held)
+    usual = manifold(real.rows, real.rows_held[: len(rows)], NEIGHBOUR) if few else real.scores
+    found = manifold(real.rows, rows, NEIGHBOUR)
+    kid = kernel_estimate(rows, real.rows, vary="a")
+    signs: dict[str, Any] = dict(found._asdict()) | {f"real_{k}": v for k, v in usual._asdict().items()}
+    signs |= {"kid": kid.value, "kid_error": kid.error, "n": float(len(rows))}
+    signs["cells"] = torch.bincount(nearest(rows, real.centres, 1)[1][:, 0], minlength=len(real.centres)).tolist()
+    signs["real_cells"] = real.cells.tolist()
+    if real.labels is not None and len(real.classes) > 1:
+        votes = real.labels[nearest(rows, real.rows, NEIGHBOUR)[1]].mode(dim=1).values
+        signs["classes"] = torch.bincount(votes, minlength=len(real.classes)).tolist()
+        signs["real_classes"] = torch.bincount(real.labels, minlength=len(real.classes)).tolist()
+    return signs | copies(rows, real) | leaks(fake, real)
+
+
+def copies(rows: Tensor, real: Real) -> dict[str, float]:
+    """Do samples (N, D) lie nearer to the training set than held-out ones? Nothing when nothing was held out."""
+    if not real.held_out or len(real.pool) < 2:
+        return {}
+    made, held = (nearest(x, real.pool, 1)[0][:, 0] for x in (rows, real.rows_held))
+    near = held.quantile(0.05)
+    return {"copy_z": mann_whitney_z(made, held), "copies": float((made < near).float().mean())}
+
+
+def leaks(fake: Tensor, real: Real) -> dict[str, float]:
+    """For each mirroring: the share of samples that are nearer to a mirrored real one, less that of held-out samples.
+
+    Nothing for points, and 0 for data that are mirrored themselves."""
+    if fake.ndim != 4:
+        return {}
+    rows, held = features(fake), real.rows_held[: len(fake)]
+    plain = [nearest(x, real.rows, 1)[0][:, 0] for x in (rows, held)]
+    found = {}
+    for name, axes in TURNS.items():
+        mirrored = features(real.train.flip(axes))
+        made, usual = (
+            float((nearest(x, mirrored, 1)[0][:, 0] < near).float().mean())
+            for x, near in zip((rows, held), plain, strict=True)
+        )
+        found[f"leak_{name}"] = made - usual
+    return found
+
+
+def largest_singular_value(net: nn.Module) -> float:
+    """Largest singular value among the weights of a net, as its layers use them, to a few percent.
+
+    Convolutions count as matrices (first axis x rest).
+    """
+    found = [0.0]
+    for module in net.modules():
+        if not isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
+            continue
+        matrix = module.weight.detach().float().flatten(1)
+        v = torch.linspace(0.5, 1.5, matrix.shape[1], device=matrix.device)
+        for _ in range(SPIN):
+            u = matrix @ v
+            v = matrix.T @ u
+            v = v / v.norm().clamp_min(1e-30)
+        found.append(float((matrix @ v).norm()))
+    return max(found)
+
+
+def tidy(value: Any) -> Any:
+    """A number as it is worth writing down: five digits, None when it is not finite; anything else unchanged."""
+    if not isinstance(value, float):
+        return value
+    return float(f"{value:.5g}") if math.isfinite(value) else None

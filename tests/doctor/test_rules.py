@@ -1,0 +1,153 @@
+"""Each rule alarms on the course that it is made for, since the right tick, and not on a healthy one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from made import CELLS, CONFIG, FACTS, TICKS, history, kid, late, rows
+
+from gansmith.doctor import diagnose, from_rows
+from gansmith.doctor.cases import CASES
+from gansmith.doctor.course import Course
+from gansmith.doctor.findings import Diagnosis
+from gansmith.doctor.rules import RULES, Limits, strengths
+
+GONE = [0] * 10 + [50] * 10  # half of the regions without samples
+SWING = [[50, 0] * 10 if i % 2 else [0, 50] * 10 for i in range(TICKS)]
+FAR = np.ones(TICKS)
+RISES = np.where(np.arange(TICKS) < 8, kid(), 0.5)
+
+SICK: dict[str, dict[str, Any]] = {
+    "divergence": {"kid": RISES},
+    "memorisation": {"copies": late(0.05, 0.9)},
+    "d-overfitting": {"memory": late(0.5, 0.9)},
+    "augmentation-leak": {"leak_hflip": late(0.0, 0.5)},
+    "d-overpowers-g": {"auc": 1.0, "kid": 0.4 * FAR},
+    "g-overpowers-d": {"auc": 0.5, "kid": 0.4 * FAR, "coverage": 0.2},
+    "mode-dropping": {"coverage": late(0.85, 0.4), "cells": [CELLS] * 6 + [GONE] * 6},
+    "mode-collapse": {"coverage": 0.2, "cells": [GONE] * TICKS},
+    "oscillation": {"cells": SWING},
+    "convergence-failure": {"kid": FAR},
+    "under-training": {"kid": 0.8 ** np.arange(TICKS)},
+    "starvation": {"waiting": 0.6},
+}
+
+
+def problems(found: Diagnosis) -> list[str]:
+    return [f.problem for f in found.findings]
+
+
+def test_every_rule_has_words_and_a_sick_course() -> None:
+    assert RULES.keys() == CASES.keys() == SICK.keys()
+
+
+def test_a_healthy_run_is_called_healthy() -> None:
+    found = diagnose(history())
+    assert (found.state, problems(found), found.exit_code) == ("healthy", [], 0)
+    assert "85 %" in found.reason and found.notes == []
+
+
+@pytest.mark.parametrize("problem", RULES)
+def test_a_rule_sees_its_problem(problem: str) -> None:
+    found = diagnose(history(**SICK[problem]))
+    assert problem in problems(found), found.lines()
+    finding = next(f for f in found.findings if f.problem == problem)
+    assert found.exit_code == (4 if any(f.severity == "critical" for f in found.findings) else 3)
+    assert finding.strength >= 1 and 0.5 <= finding.confidence <= 0.95
+    assert finding.numbers and all("{" not in n.text for n in finding.numbers)
+    assert finding.change.words and finding.why and finding.check and finding.source
+
+
+@pytest.mark.parametrize("problem", RULES)
+def test_a_rule_is_silent_without_its_signs(problem: str) -> None:
+    """What was never measured is not known: no alarm, and no crash."""
+    strength = strengths(Course(from_rows([{"seen": i} for i in range(TICKS)], {})), Limits())[problem]
+    assert strength.shape == (TICKS,) and not (strength >= 1).any()
+
+
+def test_the_beginning_is_found() -> None:
+    finding = next(f for f in diagnose(history(**SICK["d-overfitting"])).findings if f.problem == "d-overfitting")
+    assert finding.since == round(100_000 * 7 / (TICKS - 1))  # the sign must last two ticks: the 6th and the 7th
+
+
+@pytest.mark.parametrize(("ticks", "until"), [(2, 1.0), (3, 1.0), (12, 0.05)])
+def test_too_early_to_say(ticks: int, until: float) -> None:
+    found = diagnose(history(ticks, until, coverage=0.0, auc=1.0, diversity=0.01))
+    assert (found.state, found.exit_code, problems(found)) == ("too early", 0, [])
+    assert "tick" in found.reason
+
+
+def test_too_early_without_any_record() -> None:
+    found = diagnose(from_rows([], {}))
+    assert (found.state, found.ticks) == ("too early", 0)
+
+
+def test_a_finding_that_is_over_is_not_reported() -> None:
+    waiting = np.array([0.9] * 8 + [0.01] * 4)
+    assert problems(diagnose(history(waiting=waiting))) == []
+
+
+def test_an_alarm_while_the_run_still_learns_waits() -> None:
+    """D wins and the samples are bad, but they get better by the tick: nothing needs a change."""
+    learning = {"auc": 0.99, "kid": 0.8 ** np.arange(TICKS)}
+    assert "d-overpowers-g" not in problems(diagnose(history(until=0.5, **learning)))
+    assert "d-overpowers-g" in problems(diagnose(history(until=0.5, auc=0.99, kid=0.5 * FAR)))
+
+
+def test_kinds_of_collapse() -> None:
+    kinds = {
+        "full": {"diversity": 0.1, "coverage": 0.05},
+        "partial": SICK["mode-collapse"],
+        "intra-class": {"apart": 0.2, "recall": 0.2},
+    }
+    for kind, columns in kinds.items():
+        finding = next(f for f in diagnose(history(**columns)).findings if f.problem == "mode-collapse")
+        assert (finding.kind, finding.severity) == (kind, "critical" if kind == "full" else "warning")
+
+
+def test_a_retry_counts_as_divergence() -> None:
+    event = {"seen": 100_000, "event": "player D: adv is nan: back to 000040000, going on (retry 1 of 3)."}
+    found = diagnose(from_rows([*rows(), event], CONFIG))
+    assert problems(found)[0] == "divergence" and "1 times" in found.findings[0].numbers[-1].text
+
+
+@pytest.mark.parametrize(
+    ("facts", "kind", "word"),
+    [
+        ({"std": 0.03}, "image", "one shade"),
+        ({"std": 50.0}, "points", "unit scale"),
+        ({"flat": 0.5}, "image", "one colour"),
+        ({"repeated": 0.5}, "image", "same"),
+        ({"largest_class": 1.0, "classes": 10.0}, "image", "one class"),
+        ({"count": 90.0}, "image", "too few"),
+        ({"swapped": 5.0}, "image", "order"),
+        ({"contrast": 0.1}, "image", "range"),
+    ],
+)
+def test_faults_of_the_data_come_first(facts: dict[str, float], kind: str, word: str) -> None:
+    records = rows(**SICK["mode-collapse"])
+    for record in records:
+        record["signs"]["facts"] |= facts
+    config = CONFIG | {"data": CONFIG["data"] | {"spec": {"kind": kind}}}
+    first = diagnose(from_rows(records, config)).findings[0]
+    assert (
+        first.problem == "data-fault" and word in first.title and first.numbers[0].value == next(iter(facts.values()))
+    )
+
+
+def test_ordinary_data_have_no_fault() -> None:
+    assert FACTS["count"] and diagnose(history()).findings == []
+
+
+def test_the_same_history_gives_the_same_diagnosis() -> None:
+    for columns in SICK.values():
+        assert diagnose(history(**columns)).to_json() == diagnose(history(**columns)).to_json()
+
+
+def test_a_prefix_is_what_was_known_then() -> None:
+    """A diagnosis of the first ticks does not depend on what came later."""
+    whole, part = history(**SICK["mode-dropping"]), history(**SICK["mode-dropping"]).until(5)
+    assert len(whole) == TICKS and len(part) == 5
+    assert "mode-dropping" not in problems(diagnose(part)) and "mode-dropping" in problems(diagnose(whole))
