@@ -16,7 +16,7 @@ from gansmith.evaluation.classes import class_balance
 from gansmith.evaluation.features import Extractor, Look
 from gansmith.evaluation.features.store import FeatureStore
 from gansmith.evaluation.measures import MEASURES, Context, Measured, Part
-from gansmith.evaluation.novelty import Novelty, novelty
+from gansmith.evaluation.novelty import Novelty, novelty, pixel_copies
 from gansmith.evaluation.pictures import gallery
 from gansmith.evaluation.samples import Reference, Samples
 from gansmith.evaluation.score import Protocol, Score
@@ -24,6 +24,7 @@ from gansmith.evaluation.score import Protocol, Score
 ENOUGH = 10_000  # samples a side, when nobody says how many
 FEWEST = 20
 POOL = 100_000  # training samples at most among which copies are sought
+PIXEL_BYTES = 64 << 20  # of training images among which copies are sought by pixels, too: few images are copied
 IMAGE_BYTES = 256 << 20  # of each set of images held in memory for the measures that look at pixels
 
 Progress = Callable[[str, int, int], object]
@@ -107,6 +108,7 @@ def evaluate(job: Job) -> Evaluation:
     job.progress("novelty", 0, 1)
     found = novelty(seen.fake.features, seen.train_look.features, seen.held_out, seed=job.seed)
     scores += _novelty_scores(job, seen, found)
+    scores += _pixel_copies(job, seen)
     facts = {
         "scores": [score.to_json() for score in scores],
         "classes": None if balance is None else balance[1],
@@ -218,6 +220,17 @@ def _score(
 def _novelty_scores(job: Job, seen: Seen, found: Novelty) -> Iterable[Score]:
     sizes = len(seen.fake.features), seen.train.count
     return [_score(job, seen, m, sizes, real) for m, real in found.scores]
+
+
+def _pixel_copies(job: Job, seen: Seen) -> Iterator[Score]:
+    """Copies by pixels, where the extractor does not look at them and the training images are not too many."""
+    images = seen.fake.images
+    if images is None or job.extractor.name == "pixels":
+        return
+    if images[0].numel() * images.element_size() * seen.train.count <= PIXEL_BYTES:
+        held_out = job.real.held_out.tensor() if job.real.held_out.count else images[:0]
+        measured, calm = pixel_copies(images, seen.train.tensor(), held_out)
+        yield _score(job, seen, measured, (len(images), seen.train.count), calm)
 
 
 def _classes(job: Job, seen: Seen) -> tuple[Score, dict[str, Any]] | None:

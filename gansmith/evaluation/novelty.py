@@ -78,9 +78,7 @@ def listed(shown: Tensor, found: Tensor, distances: Tensor) -> list[dict[str, An
 def _copying(
     fake: Tensor, train: Tensor, held_out: Tensor, share: Any, seed: int
 ) -> Iterator[tuple[Measured, float | None]]:
-    calm = copied(train, held_out).share.value if len(held_out) >= 2 else None
-    inside = Interval(max(0.0, share.interval.low), min(1.0, share.interval.high))
-    yield Measured("copied", share.value, inside, "lower", 0.0, "binomial", {"false_alarms": 0.01}), calm
+    yield share_copied("copied", share, train, held_out)
     kept = authenticity(train, fake)
     yield (
         Measured("authenticity", kept.value, kept.interval, "higher", None, "binomial"),
@@ -91,6 +89,24 @@ def _copying(
         if math.isfinite(test.z):
             ends = Interval(test.z - 1.96 * test.error, test.z + 1.96 * test.error)
             yield Measured("C_T", test.z, ends, "target", 0.0, "law of the statistic", {"cells": len(test.parts)}), 0.0
+
+
+def pixel_copies(fake: Tensor, train: Tensor, held_out: Tensor) -> tuple[Measured, float | None]:
+    """The share of copies that pixels show: features may look past what makes a sample a copy.
+
+    Args:
+        fake, train, held_out: images (N, C, H, W), (T, C, H, W), (H, C, H, W).
+    """
+    a, b, c = (x.flatten(1) for x in (fake, train, held_out))
+    measured, calm = share_copied("copied(pixels)", copied(b, a).share, b, c)
+    return measured._replace(on="images"), calm
+
+
+def share_copied(name: str, share: Any, train: Tensor, held_out: Tensor) -> tuple[Measured, float | None]:
+    """A share of copies as a measured number, and the share of held-out samples that are called copies."""
+    calm = copied(train, held_out).share.value if len(held_out) >= 2 else None
+    inside = Interval(max(0.0, share.interval.low), min(1.0, share.interval.high))
+    return Measured(name, share.value, inside, "lower", 0.0, "binomial", {"false_alarms": 0.01}), calm
 
 
 def _support(found: Support) -> Measured:

@@ -50,6 +50,7 @@ RULES = {
     "support": Rule("times", 0.5, 0.1, "how many different samples there are, judged from near-duplicates"),
     # At most 2 % is what a GAN trained on plenty of data is held to; every fifth sample is no accident.
     "copied": Rule("excess", 0.02, 0.2, "the share of samples that are copies of a training sample"),
+    "copied(pixels)": Rule("excess", 0.02, 0.2, "the share of samples whose pixels are a copy of a training sample's"),
     # A z-value: -3 happens by chance once in 740 evaluations, -5 once in 3.5 million.
     "C_T": Rule(
         "value",
@@ -70,7 +71,7 @@ FEW, ENOUGH = 200, 1000
 
 REALISTIC = ("precision", "HQ share")
 DIVERSE = ("recall", "coverage", "MS-SSIM", "modes")
-NEW = ("copied", "C_T")
+NEW = ("copied", "copied(pixels)", "C_T")
 DISTANCES = ("FID", r"FD\(.*\)", "SWD", r"SW\(.*\)")  # the first that was measured is judged
 KNOWN_IDEAL = ("modes", "HQ share")  # measures of exactly known laws: their ideal can be reached
 EXACT = ("modes", "C_T")  # a count, and a z-value that holds its own noise: they need no interval

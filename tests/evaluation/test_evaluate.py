@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from gansmith.errors import GansmithError
 from gansmith.evaluation.evaluate import Evaluation, Job, counts, evaluate, look
 from gansmith.evaluation.features import find
+from gansmith.evaluation.features.base import Look
 from gansmith.evaluation.features.store import FeatureStore
 from gansmith.evaluation.samples import Reference, Samples
 from gansmith.evaluation.score import Score
@@ -113,6 +115,23 @@ def test_dropped_classes_and_noise_move_their_own_measures(tmp_path: Path, good:
     for found in (dropped, noisy):
         assert score(found, "FD(pixels)").value > 2 * score(good, "FD(pixels)").value
         assert score(found, "1-NN accuracy").value > score(good, "1-NN accuracy").value
+
+
+def test_pixels_show_copies_that_features_do_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An extractor that sees the mean grey alone; sets too large to hold are not searched by pixels."""
+    dull = replace(
+        find("pixels"), name="dull", net=lambda x: Look(torch.stack([x.mean((1, 2, 3)), x.amax((1, 2, 3))], 1))
+    )
+    x = blobs(160, 1)[0]
+    copies = x[torch.arange(200) % 160] + 0.001 * torch.randn(200, 1, 12, 12)
+    found = evaluate(replace(job(tmp_path, copies, "copies"), extractor=dull))
+    assert score(found, "copied(pixels)").value > 0.9 > score(found, "copied").value
+    assert score(found, "copied(pixels)").real <= 0.05 and score(found, "copied(pixels)").protocol.extractor == "none"
+    new = evaluate(replace(job(tmp_path, blobs(200, 7)[0], "new"), extractor=dull))
+    assert score(new, "copied(pixels)").value <= 0.05
+    monkeypatch.setattr("gansmith.evaluation.evaluate.PIXEL_BYTES", 1000)
+    few = evaluate(replace(job(tmp_path, copies, "copies"), extractor=dull))
+    assert "copied(pixels)" not in [s["name"] for s in few.facts["scores"]]
 
 
 def test_copies_are_called_copies(tmp_path: Path) -> None:
