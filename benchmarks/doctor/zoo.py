@@ -7,6 +7,7 @@ in the features of a judge trained on the labels, against held-out samples, at t
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,7 @@ import gansmith
 from gansmith.data import Dataset, Points, open_data
 from gansmith.evaluation import manifold
 from gansmith.evaluation.features.choose import choose_extractor
+from gansmith.evaluation.kernel import kernel_estimate
 from gansmith.evaluation.samples import reference
 from gansmith.places import cache_folder
 
@@ -218,12 +220,17 @@ class Truth(NamedTuple):
     Args:
         modes: share of the modes (of the classes) that are drawn.
         coverage, precision: over what held-out samples have.
+        coverage_error: standard error of the coverage.
+        kid, kid_error: kernel distance to the training samples, with its standard error.
         sick: by the rule below, or because its data are.
     """
 
     modes: float
     coverage: float
     precision: float
+    coverage_error: float
+    kid: float
+    kid_error: float
     sick: bool
 
 
@@ -233,7 +240,7 @@ def truth(run: Path, case: Case) -> Truth:
     fake = gan.sample(TRUTH, seed=99)
     sound = dataset(case.data)
     if not fake.isfinite().all():
-        return Truth(0.0, 0.0, 0.0, True)
+        return Truth(0.0, 0.0, 0.0, 0.0, math.inf, 0.0, True)
     if isinstance(sound, Points):
         modes = sound.coverage(fake)[0] / len(sound.modes)
         real, held = (part.tensor() for part in _law(case.data))
@@ -244,9 +251,12 @@ def truth(run: Path, case: Case) -> Truth:
         rows = look(fake)
         counts = torch.bincount(probs(fake).argmax(1), minlength=10)
         modes = float((counts >= 0.02 * TRUTH).float().mean())
-    found, usual = manifold.manifold(real, rows), manifold.manifold(real, held)
-    coverage, precision = found.coverage / usual.coverage, found.precision / usual.precision
-    return Truth(modes, coverage, precision, sick(modes, coverage, precision) or bool(case.twist))
+    found, usual = manifold.manifold_estimates(real, rows), manifold.manifold(real, held)
+    coverage, precision = found.coverage.value / usual.coverage, found.precision.value / usual.precision
+    kid = kernel_estimate(rows, real, vary="a")
+    error = found.coverage.error / usual.coverage
+    ill = sick(modes, coverage, precision) or bool(case.twist)
+    return Truth(modes, coverage, precision, error, kid.value, kid.error, ill)
 
 
 def sick(modes: float, coverage: float, precision: float) -> bool:

@@ -1,7 +1,7 @@
 """Fit the doctor's limits on two data sets of the zoo, score them on the other two, both ways; beside the folk rule.
 
-    python benchmarks/doctor/judge.py --out zoo                   after run.py; writes ../results/doctor.json
-    python benchmarks/doctor/judge.py --out zoo --limits          only print the limits fitted on all runs
+    python benchmarks/doctor/fit.py --out zoo                   after play.py; writes ../results/doctor.json
+    python benchmarks/doctor/fit.py --out zoo --limits          only print the limits fitted on all runs
 
 A run counts as alarmed when the doctor had a finding at any tick, so that a healthy run must stay free of them from the
 first tick to the last. Its first cause is the first finding of the diagnosis at the end, or at the last tick that had

@@ -1,7 +1,7 @@
 """Train the sick zoo and keep, for each run, its records and what is true of its samples.
 
-    python benchmarks/doctor/run.py --out zoo                     all of it: hours
-    python benchmarks/doctor/run.py --out zoo --sets ring8 --seeds 1
+    python benchmarks/doctor/play.py --out zoo                     all of it: hours
+    python benchmarks/doctor/play.py --out zoo --sets ring8 --seeds 1
 
 A run that is there already is not trained again, so an interrupted call goes on where it stopped.
 """
