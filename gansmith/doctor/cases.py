@@ -41,9 +41,9 @@ def _known(numbers: list[Number]) -> list[Number]:
     return [n for n in numbers if np.isfinite(n.value)]
 
 
-def _distance(course: Course) -> Number:
-    words = "The distance to the data (KID) is {value} of what it was for the untrained generator; 0 % is perfect."
-    return Number("distance", last(course.distance), None, words, True)
+def _quality(course: Course) -> Number:
+    words = "The samples' quality (of precision and coverage) is {value} of that of real ones; it has been {reference}."
+    return Number("quality", last(course.quality), last(course.best), words, True)
 
 
 def _covered(course: Course) -> Number:
@@ -79,15 +79,8 @@ def _strides(course: Course) -> Number:
 
 
 def divergence(course: Course, limits: Limits) -> Case:
-    best = last(course.best)
     numbers = [
-        Number(
-            "distance",
-            last(course.distance),
-            best,
-            "The distance to the data is {value} of the untrained generator's; it has been {reference}.",
-            True,
-        ),
+        _quality(course),
         Number(
             "retries",
             float(sum("retry" in str(e.get("event")) for e in course.history.events)),
@@ -101,7 +94,7 @@ def divergence(course: Course, limits: Limits) -> Case:
         [n for n in _known([*numbers, *_losses(course)]) if n.name != "retries" or n.value],
         "The steps are too large for where the game has gone, so that it runs away from what it had learned; the "
         "checkpoints before are still good.",
-        "The distance to the data must stay within twice its best for the rest of the training.",
+        "The quality must stay near its best for the rest of the training.",
         "Brock et al. 2019, arXiv:1809.11096, section 4 (collapse late in training)",
     )
 
@@ -110,9 +103,9 @@ def convergence_failure(course: Course, limits: Limits) -> Case:
     return Case(
         "convergence failure: the training does not get anywhere",
         "critical",
-        _known([_distance(course), _auc(course)]),
+        _known([_quality(course), _auc(course)]),
         "G gets no direction that leads to the data: D's gradient is too noisy, too weak, or turns with every step.",
-        "Within a tenth of the budget the distance to the data must fall below half of its start.",
+        "Within a tenth of the budget coverage and precision must rise from near 0.",
         "Mescheder et al. 2018, arXiv:1801.04406 (unpenalised games need not converge)",
     )
 
@@ -120,11 +113,11 @@ def convergence_failure(course: Course, limits: Limits) -> Case:
 def d_overpowers(course: Course, limits: Limits) -> Case:
     return Case(
         "D overpowers G (vanishing gradients)",
-        "critical" if last(course.distance) > limits.stuck else "warning",
-        _known([_auc(course), _distance(course), _strides(course), *_losses(course)]),
+        "critical" if last(course.quality) < limits.stuck else "warning",
+        _known([_auc(course), _quality(course), _strides(course), *_losses(course)]),
         "D is right about nearly every sample, so its slope there is flat or points the same way for all of them: G "
         "is told that it is wrong and not how to become better.",
-        "D must rank a real sample above a generated one in less than 95 % of all pairs, and the distance must fall.",
+        "D must rank a real sample above a generated one in less than 95 % of all pairs, and the coverage must rise.",
         "Arjovsky and Bottou 2017, arXiv:1701.04862, theorem 2.4",
     )
 
@@ -132,8 +125,8 @@ def d_overpowers(course: Course, limits: Limits) -> Case:
 def g_overpowers(course: Course, limits: Limits) -> Case:
     return Case(
         "G overpowers D",
-        "critical" if last(course.distance) > limits.stuck else "warning",
-        _known([_auc(course), _covered(course), _distance(course), _strides(course)]),
+        "critical" if last(course.quality) < limits.stuck else "warning",
+        _known([_auc(course), _covered(course), _quality(course), _strides(course)]),
         "D cannot tell the samples from the data although they differ, so what it teaches G is wrong: G moves to "
         "where D errs, not to the data.",
         "D must rank a real sample above a generated one in more than 60 % of all pairs, and the coverage must rise.",
@@ -156,11 +149,14 @@ def mode_collapse(course: Course, limits: Limits) -> Case:
             1.0,
             "A sample is {value} times as far from its nearest fellow as a real one.",
         ),
+        Number(
+            "dimension", last(course["dimension"]), 1.0, "They have {value} times the intrinsic dimension of real ones."
+        ),
     ]
     kind, title = "partial", "mode collapse (partial): parts of the data are never drawn"
     if narrow < limits.narrow or twins > 0.5:
         kind, title = "full", "mode collapse (full): nearly all samples are alike"
-    elif gone < limits.missing:
+    elif gone < limits.missing or last(course["dimension"]) < limits.thin:
         kind, title = "intra-class", "mode collapse (within the modes): too few different samples of each kind"
     return Case(
         title,
@@ -225,7 +221,7 @@ def oscillation(course: Course, limits: Limits) -> Case:
             1.0,
             "The way back to a tick before the last is {value} times as long; below 1 it returns.",
         ),
-        _distance(course),
+        _quality(course),
         *_losses(course),
     ]
     return Case(
@@ -313,7 +309,11 @@ def augmentation_leak(course: Course, limits: Limits) -> Case:
 def under_training(course: Course, limits: Limits) -> Case:
     numbers = [
         Number(
-            "gain", last(course.gain), None, "Over the last four ticks the distance to the data fell by {value}.", True
+            "gain",
+            last(course.gain),
+            None,
+            "Over the last four ticks the quality of the samples rose by {value}.",
+            True,
         ),
         _covered(course),
     ]
@@ -322,8 +322,8 @@ def under_training(course: Course, limits: Limits) -> Case:
         "warning",
         _known(numbers),
         "The budget was spent before the game had settled; nothing else is wrong.",
-        "The distance to the data must stay the same, within its noise, over the last fifth of the training.",
-        "the distance itself, with its interval",
+        "Coverage and precision must stay the same, within their noise, over the last fifth of the training.",
+        "measured by us: the quality itself",
     )
 
 

@@ -18,6 +18,7 @@ from gansmith.doctor.history import Column, History
 from gansmith.evaluation.classes import wilson
 
 SPAN = 4  # ticks over which a trend is judged
+NOISE = 0.02  # of the quality, from 500 samples of either kind
 MISSING = 0.25  # a region is missing when even the upper end of its share is below this part of the data's
 
 
@@ -42,24 +43,26 @@ class Course:
         return kid / max(known[0], 1e-12) if len(known) else kid
 
     @cached_property
-    def noise(self) -> Column:
-        """Half of the 95 % interval of `distance`."""
-        kid = self["kid"]
-        known = kid[np.isfinite(kid)]
-        return 1.96 * np.nan_to_num(self["kid_error"]) / max(known[0], 1e-12) if len(known) else kid
+    def quality(self) -> Column:
+        """How good the samples are, 0 to 1: the geometric mean of precision and coverage, each over held-out samples'.
+
+        Where they are unknown: 1 less the distance to the data."""
+        if not self.history.has("coverage"):
+            return np.clip(1 - self.distance, 0, 1)
+        shares = [np.clip(self.share(name), 0, 1) for name in ("precision", "coverage")]
+        return np.asarray(np.sqrt(shares[0] * shares[1]))
 
     @cached_property
     def best(self) -> Column:
-        """The smallest distance so far."""
-        filled = np.where(np.isfinite(self.distance), self.distance, np.inf)
-        return np.where(np.isfinite(self.distance), np.minimum.accumulate(filled), np.nan)
+        """The best quality so far; NaN while none is known."""
+        return np.asarray(np.fmax.accumulate(self.quality))
 
     @cached_property
     def gain(self) -> Column:
-        """The share by which the best distance fell over the last 4 ticks; 0 when that is within the noise."""
+        """By how much the best quality rose over the last 4 ticks, as share of what it was; 0 within the noise."""
         before = shifted(self.best, SPAN)
-        gain = (before - self.best) / np.maximum(before, 1e-12)
-        return np.where(before - self.best > self.noise, gain, np.where(np.isfinite(gain), 0.0, np.nan))
+        gain = (self.best - before) / np.maximum(before, NOISE)
+        return np.where(self.best - before > NOISE, gain, np.where(np.isfinite(gain), 0.0, np.nan))
 
     def share(self, name: str) -> Column:
         """A share of samples (precision, recall, coverage, density) over what held-out samples have."""

@@ -26,11 +26,13 @@ class Limits:
     Args:
         wins: chance that D ranks a held-out real sample above a generated one, above which D has won.
         fooled: the same, below which D cannot tell them apart any more.
-        far: distance to the data, as share of the untrained generator's, above which the samples are bad.
-        stuck: the same, above which a training has not begun to learn.
-        worse: distance over the best so far, above which the samples have got worse.
+        fair: quality of the samples (`Course.quality`), below which they are bad.
+        stuck: the same, below which a training has not begun to learn.
+        been: the same, which a run must have had to have lost something.
+        worse: the best quality so far over that of now, above which the samples have got much worse.
         narrow: spread of the samples over that of real ones, below which all look alike.
         clumped: distance to the nearest fellow over that of real samples, below which samples repeat themselves.
+        thin: intrinsic dimension of the samples over that of real ones, below which the latent is too small.
         covered: coverage over that of held-out samples, below which data are left out.
         missing: share of the data in regions without samples.
         lost: share of the best coverage so far that must be left.
@@ -38,7 +40,7 @@ class Limits:
         remembers: chance that D ranks a training sample above a held-out one.
         copies: share of samples nearer to the training set than 95 % of the held-out ones are.
         leak: share of samples that are nearer to mirrored data, beyond that of held-out samples.
-        gain: share by which the distance still falls over the last ticks of a training.
+        gain: share by which the quality still rises over the last ticks of a training.
         waiting: share of the time that goes into drawing data.
         still: stride of G over that of D, below which G does not move.
         blind: stride of D over that of G, likewise.
@@ -46,11 +48,13 @@ class Limits:
 
     wins: float = 0.97
     fooled: float = 0.55
-    far: float = 0.15
-    stuck: float = 0.5
+    fair: float = 0.6
+    stuck: float = 0.15
+    been: float = 0.3
     worse: float = 3.0
     narrow: float = 0.5
     clumped: float = 0.5
+    thin: float = 0.65
     covered: float = 0.6
     missing: float = 0.1
     lost: float = 0.7
@@ -125,52 +129,60 @@ def grown(course: Course) -> np.ndarray:
 
 
 def learning(course: Course, limits: Limits) -> np.ndarray:
-    """Where the distance has fallen beyond the noise over the last ticks: what is wrong may yet mend."""
+    """Where the quality has risen beyond the noise over the last ticks: what is wrong may yet mend."""
     return course.gain > limits.gain
 
 
 # -- rules
 
 
+def bad(course: Course, limits: Limits) -> Column:
+    """The samples are far from the data, or leave much of them out."""
+    return over(1 - course.quality, 1 - limits.fair)
+
+
 def divergence(course: Course, limits: Limits) -> Column:
     """Not finite, or much worse than it has been."""
-    worse = over(course.distance / np.maximum(course.best, course.noise), limits.worse)
-    bad = over(course.distance, limits.far)
+    been = over(course.best, limits.been)
+    lost = lasting(both(under(course.quality / np.maximum(course.best, 1e-9), 1 / limits.worse), been))
+    nearest = np.fmin.accumulate(np.where(np.isfinite(course.distance), course.distance, np.inf))
+    further = np.zeros(len(course.history))
+    if not course.history.has("coverage"):
+        further = lasting(over(course.distance / np.maximum(nearest, 1e-9), limits.worse))
     blown = np.where(course["finite"] == 0, 10.0, 0.0)
     retried = [e["seen"] for e in course.history.events if "retry" in str(e.get("event", ""))]
     after = np.array([10.0 if any(s <= x for s in retried) else 0.0 for x in course.history.seen])
-    return either(lasting(both(worse, bad)), blown, after)
+    return either(lost, further, blown, after)
 
 
 def convergence_failure(course: Course, limits: Limits) -> Column:
-    """Far from the data, and no nearer than before."""
-    strength = over(course.best, limits.stuck)
+    """Never near the data, and no nearer than before."""
+    strength = over(1 - course.best, 1 - limits.stuck)
     return lasting(unless(strength, learning(course, limits)))
 
 
 def d_overpowers(course: Course, limits: Limits) -> Column:
     """D is always right, or only D moves, and the samples stay bad."""
-    bad = over(course.distance, limits.far)
     wins = rare(course["auc"], limits.wins)
     still = under(course["stride_G"] / np.maximum(course["stride_D"], 1e-12), limits.still)
-    return lasting(unless(both(either(wins, still), bad), learning(course, limits)))
+    return lasting(unless(both(either(wins, still), bad(course, limits)), learning(course, limits)))
 
 
 def g_overpowers(course: Course, limits: Limits) -> Column:
     """D cannot tell samples from data, although they are bad; or only G moves."""
-    bad = either(over(course.distance, limits.far), under(course.share("coverage"), limits.covered))
     fooled = under(course["auc"], limits.fooled)
     blind = under(course["stride_D"] / np.maximum(course["stride_G"], 1e-12), limits.blind)
-    return lasting(unless(both(either(fooled, blind), bad), learning(course, limits)))
+    return lasting(unless(both(either(fooled, blind), bad(course, limits)), learning(course, limits)))
 
 
 def mode_collapse(course: Course, limits: Limits) -> Column:
     """All samples alike, regions of the data left out, or few different samples in each region."""
+    less = under(course.share("coverage"), limits.covered)
     full = either(under(course["diversity"], limits.narrow), over(course["duplicates"], 0.5))
-    partial = both(over(course.missing, limits.missing), under(course.share("coverage"), limits.covered))
-    classes = over(course.missing_classes, limits.missing)
-    inner = both(under(course["apart"], limits.clumped), under(course.share("recall"), limits.covered))
-    return lasting(either(full, partial, classes, inner))
+    partial = both(either(over(course.missing, limits.missing), over(course.missing_classes, limits.missing)), less)
+    clumped = both(under(course["apart"], limits.clumped), under(course.share("recall"), limits.covered))
+    thin = both(under(course["dimension"], limits.thin), less)
+    return lasting(either(unless(either(full, partial, clumped), learning(course, limits)), thin))
 
 
 def mode_dropping(course: Course, limits: Limits) -> Column:
@@ -179,7 +191,7 @@ def mode_dropping(course: Course, limits: Limits) -> Column:
     best = np.fmax.accumulate(np.where(np.isfinite(share), share, 0.0))
     fell = under(share / np.maximum(best, 1e-9), limits.lost)
     more = course.missing - np.fmin.accumulate(np.where(np.isfinite(course.missing), course.missing, 1.0))
-    return lasting(both(fell, over(more, limits.missing)))
+    return lasting(both(fell, over(more, limits.missing), over(best, limits.been)))
 
 
 def oscillation(course: Course, limits: Limits) -> Column:

@@ -150,17 +150,32 @@ def picture(fake: Tensor, slow: Tensor, real: Real) -> dict[str, Any]:
     """How diverse the generated samples are, how they lie, and how far the averaged generator is from the raw one."""
     rows = features(fake)
     reals = real.rows[: len(rows)]
-    apart = nearest(rows, rows, 1, exclude_self=True)[0][:, 0]
-    usual = nearest(reals, reals, 1, exclude_self=True)[0][:, 0]
+    made, found = (nearest(x, x, 2, exclude_self=True)[0] for x in (rows, reals))
+    apart, usual = made[:, 0], found[:, 0]
     return {
         "diversity": spread(rows) / max(spread(reals), 1e-12),
         "apart": float(apart.median() / usual.median().clamp_min(1e-12)),
         "duplicates": float((apart < 0.2 * usual.median()).float().mean()),
+        "dimension": dimension(made) / max(dimension(found), 1e-12),
         "ema_gap": float((rows - features(slow)).square().sum(1).mean().sqrt()) / max(spread(reals), 1e-12),
         "low": float(fake.min()),
         "high": float(fake.max()),
         "places": [[round(v, 3) for v in row] for row in real.places(fake[:TRACKED]).tolist()],
     }
+
+
+def dimension(distances: Tensor) -> float:
+    """Intrinsic dimension of a set from the distances (N, 2) to its first and second neighbours; 0 if all are equal.
+
+    Source: Facco et al. 2017, "Estimating the intrinsic dimension of datasets by a minimal neighborhood information":
+    the maximum likelihood form, N / sum of log(second / first).
+
+    >>> round(dimension(torch.tensor([[1.0, math.e], [1.0, math.e]])), 3)
+    1.0
+    """
+    first, second = distances.double().unbind(1)
+    known = first > 1e-9
+    return float(known.sum() / (second[known] / first[known]).log().sum().clamp_min(1e-9)) if known.any() else 0.0
 
 
 @contextmanager

@@ -19,6 +19,7 @@ HEALTHY: dict[str, Any] = {
     "diversity_d": 1.0,
     "apart": 1.0,
     "duplicates": 0.0,
+    "dimension": 1.0,
     "precision": 0.9,
     "recall": 0.85,
     "density": 0.9,

@@ -290,6 +290,6 @@ def test_bad_input_is_one_sentence(
 def test_the_last_tick_is_worth_no_change(tmp_path: Path) -> None:
     doctor = bedside(tmp_path, acts=True)
     doctor.good = 0
-    records = rows(TICKS, auc=1.0, kid=0.5 * np.ones(TICKS))
+    records = rows(TICKS, auc=1.0, coverage=0.2)
     doctor.speak(records)
     assert doctor.found is not None and doctor.found.findings and doctor.act(records) is None

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made import CELLS, CONFIG, FACTS, TICKS, history, kid, late, rows
+from made import CELLS, CONFIG, FACTS, TICKS, history, late, rows
 
 from gansmith.doctor import diagnose, from_rows
 from gansmith.doctor.cases import CASES
@@ -16,21 +16,21 @@ from gansmith.doctor.rules import RULES, Limits, strengths
 
 GONE = [0] * 10 + [50] * 10  # half of the regions without samples
 SWING = [[50, 0] * 10 if i % 2 else [0, 50] * 10 for i in range(TICKS)]
-FAR = np.ones(TICKS)
-RISES = np.where(np.arange(TICKS) < 8, kid(), 0.5)
+BAD = {"coverage": 0.2, "precision": 0.3}
+RISING = np.linspace(0.02, 0.9, TICKS)
 
 SICK: dict[str, dict[str, Any]] = {
-    "divergence": {"kid": RISES},
+    "divergence": {"coverage": late(0.85, 0.05), "precision": late(0.9, 0.1)},
     "memorisation": {"copies": late(0.05, 0.9)},
     "d-overfitting": {"memory": late(0.5, 0.9)},
     "augmentation-leak": {"leak_hflip": late(0.0, 0.5)},
-    "d-overpowers-g": {"auc": 1.0, "kid": 0.4 * FAR},
-    "g-overpowers-d": {"auc": 0.5, "kid": 0.4 * FAR, "coverage": 0.2},
+    "d-overpowers-g": {"auc": 1.0} | BAD,
+    "g-overpowers-d": {"auc": 0.5} | BAD,
     "mode-dropping": {"coverage": late(0.85, 0.4), "cells": [CELLS] * 6 + [GONE] * 6},
     "mode-collapse": {"coverage": 0.2, "cells": [GONE] * TICKS},
     "oscillation": {"cells": SWING},
-    "convergence-failure": {"kid": FAR},
-    "under-training": {"kid": 0.8 ** np.arange(TICKS)},
+    "convergence-failure": {"coverage": 0.01, "precision": 0.05},
+    "under-training": {"coverage": RISING, "precision": RISING},
     "starvation": {"waiting": 0.6},
 }
 
@@ -91,9 +91,9 @@ def test_a_finding_that_is_over_is_not_reported() -> None:
 
 def test_an_alarm_while_the_run_still_learns_waits() -> None:
     """D wins and the samples are bad, but they get better by the tick: nothing needs a change."""
-    learning = {"auc": 0.99, "kid": 0.8 ** np.arange(TICKS)}
+    learning = {"auc": 0.99, "coverage": 0.5 * RISING, "precision": 0.5 * RISING}
     assert "d-overpowers-g" not in problems(diagnose(history(until=0.5, **learning)))
-    assert "d-overpowers-g" in problems(diagnose(history(until=0.5, auc=0.99, kid=0.5 * FAR)))
+    assert "d-overpowers-g" in problems(diagnose(history(until=0.5, auc=0.99, **BAD)))
 
 
 def test_kinds_of_collapse() -> None:
@@ -101,10 +101,11 @@ def test_kinds_of_collapse() -> None:
         "full": {"diversity": 0.1, "coverage": 0.05},
         "partial": SICK["mode-collapse"],
         "intra-class": {"apart": 0.2, "recall": 0.2},
+        "intra-class ": {"dimension": 0.4, "coverage": 0.4},
     }
     for kind, columns in kinds.items():
         finding = next(f for f in diagnose(history(**columns)).findings if f.problem == "mode-collapse")
-        assert (finding.kind, finding.severity) == (kind, "critical" if kind == "full" else "warning")
+        assert (finding.kind, finding.severity) == (kind.strip(), "critical" if kind == "full" else "warning")
 
 
 def test_a_retry_counts_as_divergence() -> None:

@@ -99,7 +99,7 @@ def test_the_fit_finds_limits_that_separate(load: Any) -> None:
 def test_scores_agree_with_the_doctor(load: Any) -> None:
     """The fit's shortcut finds what `diagnose` finds."""
     fit = load("fit")
-    for changed in ({"diversity": 0.1}, {"memory": 0.9}, {"auc": 1.0, "kid": np.ones(12)}, {}):
+    for changed in ({"diversity": 0.1}, {"memory": 0.9}, {"auc": 1.0, "coverage": 0.2}, {}):
         one = run(fit, "x", True, [], **changed)
         found = one.findings(Limits(), fit.dependencies([one]))
         for ticks in range(4, 13):
@@ -119,7 +119,7 @@ def test_the_folk_rule(load: Any, d: float, g: float, accuracy: float, alarm: bo
 def test_advice_is_followed_as_it_is_given(load: Any) -> None:
     zoo, follow = load("zoo"), load("follow")
     by_key = {c.key: c for c in zoo.cases(seeds=1)}
-    found = diagnose(history(config=CONFIG | {"fields": CONFIG["fields"] | {"lr_d": 0.1}}, auc=1.0, kid=np.ones(12)))
+    found = diagnose(history(config=CONFIG | {"fields": CONFIG["fields"] | {"lr_d": 0.1}}, auc=1.0, coverage=0.2))
     again = follow.followed(by_key["ring8-d_too_fast-0"], found.findings[0])
     change = fields_from_yaml(dict(found.findings[0].change.fields))
     assert again.options == by_key["ring8-d_too_fast-0"].options | change and again.key != "ring8-d_too_fast-0"

@@ -201,7 +201,7 @@ def test_all_sections_are_there_in_order(whole: Path) -> None:
 
 def test_the_doctor_is_heard(tmp_path: Path) -> None:
     folder = fill(tmp_path)
-    found = diagnose(history(auc=1.0, kid=np.ones(12))).to_json()
+    found = diagnose(history(auc=1.0, coverage=0.2)).to_json()
     found["findings"][0]["why"] = "<script>alert(1)</script>"
     (folder / "doctor.json").write_text(json.dumps(found))
     page = Page(write_report(folder))
