@@ -14,6 +14,7 @@ from gansmith.engine.files import explained, write_file
 PLOT_SHARE = 0.02  # of the time may go into plotting
 PLAIN = {"score/score", "score/error", "score/seconds"}  # for the stop rule; not drawn
 
+DRAWN = ("coverage", "precision", "auc")  # signs of the watch that have a panel among the curves
 BOARD = {"coverage", "precision", "kid", "auc", "memory", "diversity"}  # signs of the watch that TensorBoard shows
 
 
@@ -92,6 +93,7 @@ def draw_curves(rows: list[dict[str, Any]], path: Path) -> None:
     """
     import matplotlib.figure
 
+    rows = [{f"signs/{k}": r["signs"][k] for k in DRAWN if r.get("signs", {}).get(k) is not None} | r for r in rows]
     groups: dict[str, list[str]] = {}
     for key in dict.fromkeys(k for r in rows for k in r if "/" in k):
         player, term = key.split("/", 1)
@@ -117,9 +119,10 @@ def draw_curves(rows: list[dict[str, Any]], path: Path) -> None:
         panel.legend(fontsize="small")
         panel.grid(alpha=0.3)
         for i, record in enumerate(r for r in rows if "mark" in r):
-            panel.axvline(record["seen"] / 1000, color="tab:red", linestyle=":")
+            colour = "tab:green" if record["mark"] == "healthy" else "tab:red"
+            panel.axvline(record["seen"] / 1000, color=colour, linestyle=":")
             place = {"xy": (record["seen"] / 1000, 0.02 + 0.3 * (i % 3)), "xycoords": panel.get_xaxis_transform()}
-            panel.annotate(str(record["mark"]), **place, rotation=90, fontsize="x-small", color="tab:red", ha="right")
+            panel.annotate(str(record["mark"]), **place, rotation=90, fontsize="x-small", color=colour, ha="right")
     for panel in list(figure.axes)[len(groups) :]:
         panel.remove()
     write_file(path, lambda temporary: figure.savefig(temporary))
