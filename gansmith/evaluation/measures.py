@@ -12,12 +12,13 @@ from typing import Any, Literal, NamedTuple
 
 from torch import Tensor
 
-from gansmith.evaluation.classes import inception_score_estimate
+from gansmith.errors import GansmithError
+from gansmith.evaluation.classes import inception_score_estimate, wilson
 from gansmith.evaluation.features import fd_name
 from gansmith.evaluation.features.base import Extractor
 from gansmith.evaluation.frechet import frechet_infinity, frechet_jackknife, warnings_for
 from gansmith.evaluation.kernel import gaussian_estimate, kernel_estimate
-from gansmith.evaluation.manifold import manifold_estimates, two_sample_accuracy
+from gansmith.evaluation.manifold import manifold_estimates, realism, two_sample_accuracy
 from gansmith.evaluation.score import Estimate, Interval
 from gansmith.evaluation.sliced import sliced_wasserstein_estimate, sliced_wasserstein_images
 from gansmith.evaluation.ssim import ms_ssim_diversity
@@ -76,6 +77,10 @@ class Context:
     modes: int = 0
 
 
+DEPTH = 3  # the paper's k for realism
+ALIKE = 0.02  # coverage below which the samples are as good as one point
+ONE_BALL = "the samples cover almost nothing: this says whether one point lies in some ball, so look at realism instead"
+
 Measure = Callable[[Part, Part, Context], Iterator[Measured]]
 
 
@@ -103,8 +108,23 @@ def kernel(fake: Part, real: Part, context: Context) -> Iterator[Measured]:
 def manifold(fake: Part, real: Part, context: Context) -> Iterator[Measured]:
     """Precision, recall, density, coverage."""
     found = manifold_estimates(real.features, fake.features, k=K, seed=context.seed)
+    alike = found.coverage.value < ALIKE
     for name, estimate in found._asdict().items():
-        yield Measured(name, estimate.value, estimate.interval, "higher", 1.0, HALVES, {"k": K})
+        doubts = (ONE_BALL,) if alike and name in ("precision", "density") else ()
+        yield Measured(name, estimate.value, estimate.interval, "higher", 1.0, HALVES, {"k": K}, doubts)
+
+
+def depth(fake: Part, real: Part, context: Context) -> Iterator[Measured]:
+    """Share of the samples inside the manifold without the balls of outliers: real ones score about a half.
+
+    Nothing where every second real sample is a duplicate."""
+    try:
+        inside = (realism(real.features, fake.features, k=DEPTH) >= 1).double()
+    except GansmithError:
+        return
+    n, hits = len(inside), inside.sum()
+    low, high = (float(x) for x in wilson(hits, n))
+    yield Measured("realism", float(hits) / n, Interval(low, high), "higher", None, "binomial", {"k": DEPTH})
 
 
 def two_samples(fake: Part, real: Part, context: Context) -> Iterator[Measured]:
@@ -151,4 +171,4 @@ def modes(fake: Part, real: Part, context: Context) -> Iterator[Measured]:
         yield Measured("HQ share", quality, interval, "higher", None, "binomial", on="points")
 
 
-MEASURES: tuple[Measure, ...] = (frechet, kernel, manifold, two_samples, sliced, classes, likeness, modes)
+MEASURES: tuple[Measure, ...] = (frechet, kernel, manifold, depth, two_samples, sliced, classes, likeness, modes)

@@ -134,6 +134,20 @@ def test_pixels_show_copies_that_features_do_not(tmp_path: Path, monkeypatch: py
     assert "copied(pixels)" not in [s["name"] for s in few.facts["scores"]]
 
 
+def test_one_point_in_an_outliers_ball_is_not_realistic(tmp_path: Path) -> None:
+    """All samples are one image near an outlier of the data: precision is 1, realism 0, and the former is doubted."""
+    (x, y), (hx, hy) = blobs(160, 1), blobs(40, 2)
+    x = x.clone()
+    x[0] = 1.0  # white all over: its ball reaches to ordinary images
+    here = Reference("blobs", "image", "f2", samples(x, "odd", y), samples(hx, "held", hy), classes=tuple("abcd"))
+    grey = torch.full((200, 1, 12, 12), 0.8) + 0.001 * torch.randn(200, 1, 12, 12)
+    found = evaluate(job(tmp_path, grey, "grey", real=here, n_real=160))
+    assert score(found, "precision").value == 1.0 and score(found, "realism").value == 0.0
+    assert "realism" in score(found, "precision").warnings[0] and not score(found, "recall").warnings
+    fine = evaluate(job(tmp_path, blobs(200, 7)[0]))
+    assert not score(fine, "precision").warnings and score(fine, "realism").value > 0.2
+
+
 def test_copies_are_called_copies(tmp_path: Path) -> None:
     x = blobs(160, 1)[0]
     found = evaluate(job(tmp_path, x[torch.arange(200) % 160] + 0.001 * torch.randn(200, 1, 12, 12), "copies"))

@@ -234,9 +234,16 @@ def test_every_rule_changes_its_level_at_its_thresholds(name: str) -> None:
     toward_good = 1e-3 if rule.good > rule.fair else -1e-3
     measure = {"FD": "FD(x)", "SW": "SW(x)"}.get(name, name)
     value = {"times": lambda q: 0.5 * q, "excess": lambda q: 0.5 + q, "gap": lambda q: 0.5 + 0.5 * q, "value": float}
-    question = {"precision": 0, "HQ share": 0, "FD": 0, "SW": 0, "copied": 2, "copied(pixels)": 2, "C_T": 2}.get(
-        name, 1
-    )
+    question = {
+        "precision": 0,
+        "HQ share": 0,
+        "realism": 0,
+        "FD": 0,
+        "SW": 0,
+        "copied": 2,
+        "copied(pixels)": 2,
+        "C_T": 2,
+    }.get(name, 1)
     found = []
     for quantity in (
         rule.good + toward_good,

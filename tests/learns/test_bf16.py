@@ -1,4 +1,7 @@
-"""bf16 costs no quality: the demo's GAN on digits, as many samples in bf16 as in float32, three seeds each."""
+"""bf16 costs no quality: the demo's GAN on digits, as many samples in bf16 as in float32, six seeds each.
+
+Runs with the same settings differ by about 0.15 x from seed to seed, so three seeds could not tell.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from judge import Judge
 
 import gansmith
 
-SEEDS = (0, 1, 2)
+SEEDS = range(6)
 SAMPLES = 100_000
 
 
