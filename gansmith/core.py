@@ -219,8 +219,10 @@ class Generates:
 
 @dataclass(frozen=True, kw_only=True)
 class Discriminates:
-    """Ability: samples -> logits of the network "D". The doctor asks for it, to see what D makes of data and fakes."""
+    """Ability: samples -> logits of the network `critic`. The doctor asks for it, to see what that makes of samples."""
+
+    critic: ClassVar[str] = "D"
 
     def logits(self, nets: Nets, x: Tensor) -> Tensor:
         """Logits (N,) of samples x (N, ...): higher for what D takes to be real."""
-        return nets["D"](x)  # type: ignore[no-any-return]
+        return nets[self.critic](x)  # type: ignore[no-any-return]

@@ -59,7 +59,7 @@ class Limits:
     missing: float = 0.1
     lost: float = 0.7
     sway: float = 0.35
-    remembers: float = 0.65
+    remembers: float = 0.8
     copies: float = 0.3
     leak: float = 0.25
     gain: float = 0.15

@@ -51,8 +51,10 @@ class Signs:
     def __call__(self, game: Game, waited: float) -> dict[str, Any]:
         """All signs of this moment, by name."""
         started = time.perf_counter()
-        signs: dict[str, Any] = {"waiting": waited} | {f"stride_{n}": v for n, v in game.strides.items()}
         recipe = game.recipe
+        critic = recipe.critic if isinstance(recipe, Discriminates) else "D"
+        strides = {f"stride_{'D' if n == critic else n}": v for n, v in game.strides.items()}
+        signs: dict[str, Any] = {"waiting": waited} | strides
         with torch.no_grad(), untouched(game.nets), game.cast():
             signs |= augmentation(game.nets)
             if isinstance(recipe, Generates):

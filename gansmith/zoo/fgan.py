@@ -37,6 +37,7 @@ class FGAN(Generates, Discriminates, Recipe):
         betas: of Adam.
     """
 
+    critic = "V"
     ranges: ClassVar = {"betas": (0.0, 0.9999), "lr_final": (0.0, 1.0)}
 
     divergence: Literal["kl", "reverse_kl", "pearson", "hellinger", "jensen_shannon", "gan"] = "jensen_shannon"
