@@ -144,7 +144,8 @@ def test_examples(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["step", "sampling", "data", "evaluation_frechet", "evaluation_kernel", "evaluation_manifold"]
+    "name",
+    ["step", "sampling", "data", "evaluation_frechet", "evaluation_kernel", "evaluation_manifold", "doctor_cost"],
 )
 def test_quick_runs_write_what_they_measured(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "deep" / "figures.json"

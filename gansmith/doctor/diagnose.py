@@ -14,7 +14,7 @@ from gansmith.doctor.course import Course
 from gansmith.doctor.data_faults import data_faults
 from gansmith.doctor.findings import Change, Diagnosis, Finding, State
 from gansmith.doctor.history import Column, History
-from gansmith.doctor.rules import EARLY, GRACE, RULES, Limits, strengths
+from gansmith.doctor.rules import EARLY, GRACE, RULES, Limits, learning, strengths
 
 LIMITS = Limits()
 """Starting values, from runs on two sets of points; they are not yet fitted on many runs."""
@@ -38,7 +38,7 @@ def diagnose(history: History, limits: Limits = LIMITS, write: Writer = lambda c
     seen = int(history.seen[-1]) if len(history) else 0
     found = [*data_faults(history), *_findings(course, limits)]
     found = [_advised(f, history, write) for f in found]
-    state, reason = _state(course, found)
+    state, reason = _state(course, found, limits)
     ticks = 1 if history.snapshot else len(history)
     return Diagnosis(state, found, seen, ticks, reason, [*history.notes, *_gaps(history)], history.source)
 
@@ -95,7 +95,7 @@ def _advised(found: Finding, history: History, write: Writer) -> Finding:
     return replace(found, change=replace(change, command=change.command or write(change)))
 
 
-def _state(course: Course, found: list[Finding]) -> tuple[State, str]:
+def _state(course: Course, found: list[Finding], limits: Limits) -> tuple[State, str]:
     """The state, and in a sentence why there are no findings."""
     if found:
         worst: State = "critical" if any(f.severity == "critical" for f in found) else "warning"
@@ -109,6 +109,12 @@ def _state(course: Course, found: list[Finding]) -> tuple[State, str]:
         )
     if not history.has("coverage") and not history.has("auc") and not history.has("diversity"):
         return "too early", "None of the signs that a diagnosis needs was measured, so nothing can be said."
+    quality = float(course.quality[-1])
+    if quality < limits.fair:
+        far = f"The samples are still far from the data (quality {quality:.2f}; held-out real samples have 1)"
+        if learning(course, limits)[-1]:
+            return "too early", f"{far}, and getting better: train on before you judge."
+        return "too early", f"{far}, and no sign says why: train on, or try another recipe beside it."
     covered, usual = (float(history[name][-1]) for name in ("coverage", "real_coverage"))
     share = (
         f" The samples cover {100 * covered:.0f} % of the data, held-out real ones {100 * usual:.0f} %."

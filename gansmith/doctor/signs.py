@@ -49,12 +49,22 @@ class Signs:
         self.calm = 0 if real is None else min(real.size, max(FEW, tick // SHARE_2))
 
     def __call__(self, game: Game, waited: float) -> dict[str, Any]:
-        """All signs of this moment, by name."""
+        """All signs of this moment, by name; "seconds_1" and "seconds_2" say what the tiers took."""
         started = time.perf_counter()
+        signs = self.first(game) | {"waiting": waited}
+        done = time.perf_counter()
+        signs["seconds_1"] = done - started
+        signs |= self.second(game, signs.get("finite", 1.0) == 1.0)
+        signs["seconds_2"] = time.perf_counter() - done
+        if self.real is not None:
+            signs["facts"] = {k: tidy(v) for k, v in self.real.facts.items()}
+        return {k: tidy(v) for k, v in signs.items()}
+
+    def first(self, game: Game) -> dict[str, Any]:
+        """Tier 1: strides, what D says, how diverse the samples are."""
         recipe = game.recipe
         critic = recipe.critic if isinstance(recipe, Discriminates) else "D"
-        strides = {f"stride_{'D' if n == critic else n}": v for n, v in game.strides.items()}
-        signs: dict[str, Any] = {"waiting": waited} | strides
+        signs: dict[str, Any] = {f"stride_{'D' if n == critic else n}": v for n, v in game.strides.items()}
         with torch.no_grad(), untouched(game.nets), game.cast():
             signs |= augmentation(game.nets)
             if isinstance(recipe, Generates):
@@ -66,20 +76,20 @@ class Signs:
                     signs |= picture(fake, slow, self.real)
                     if isinstance(recipe, Discriminates):
                         signs |= opinions(recipe, game.nets, fake, self.real, game.device)
-        done = time.perf_counter()
-        signs["seconds_1"] = done - started
-        if isinstance(recipe, Generates) and self.real is not None and signs["finite"]:
-            with torch.no_grad(), game.cast():
-                mixed = Nets({**game.nets, **game.ema})
-                many = draw(recipe, mixed, self._latents(recipe, self.calm), game.device)
-            if many.isfinite().all():
-                signs |= compared(many, self.real)
+        return signs
+
+    def second(self, game: Game, finite: bool = True) -> dict[str, Any]:
+        """Tier 2: samples (those of a generator that draws finite ones) against real ones, singular values."""
+        signs: dict[str, Any] = {}
         with torch.no_grad(), untouched(game.nets):
+            if isinstance(game.recipe, Generates) and self.real is not None and finite:
+                with game.cast():
+                    mixed = Nets({**game.nets, **game.ema})
+                    many = draw(game.recipe, mixed, self._latents(game.recipe, self.calm), game.device)
+                if many.isfinite().all():
+                    signs |= compared(many, self.real)
             signs |= {f"sigma_{name}": largest_singular_value(net) for name, net in game.nets.items()}
-        signs["seconds_2"] = time.perf_counter() - done
-        if self.real is not None:
-            signs["facts"] = {k: tidy(v) for k, v in self.real.facts.items()}
-        return {k: tidy(v) for k, v in signs.items()}
+        return signs
 
     def _latents(self, recipe: Generates, n: int) -> Tensor:
         return recipe.draw_latents(n, generator=torch.Generator().manual_seed(self.seed + 7))

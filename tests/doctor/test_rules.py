@@ -49,6 +49,14 @@ def test_a_healthy_run_is_called_healthy() -> None:
     assert "85 %" in found.reason and found.notes == []
 
 
+def test_bad_samples_are_not_called_healthy() -> None:
+    rising = np.linspace(0.05, 0.4, TICKS)
+    found = diagnose(history(until=0.5, coverage=rising, precision=rising))
+    assert (found.state, found.exit_code) == ("too early", 0) and "getting better" in found.reason
+    found = diagnose(history(coverage=0.4, precision=0.5))
+    assert (found.state, problems(found)) == ("too early", []) and "no sign says why" in found.reason
+
+
 @pytest.mark.parametrize("problem", RULES)
 def test_a_rule_sees_its_problem(problem: str) -> None:
     found = diagnose(history(**SICK[problem]))
