@@ -115,15 +115,16 @@ def test_dropped_classes_move_recall_and_noise_moves_precision(name: str) -> Non
 
 
 BY_HEART: dict[str, Any] = {
-    "preset": "r1",
     "gamma": 0.01,
     "lr": 0.002,
-    "lr_final": 0.3,
+    "lr_final": 0.05,
+    "betas": (0.0, 0.99),
     "z_dim": 8,
-    "width_d": 32,
-    "samples": 800_000,
+    "width": 400,
+    "batch": 64,
+    "samples": 1_500_000,
 }
-"""A GAN does learn 100 images by heart so; the plain preset is only half-way there at 500,000 samples."""
+"""Fully connected nets that see 100 images 15,000 times, with a penalty that hardly holds D, learn them by heart."""
 
 
 @pytest.mark.timeout(2400)
@@ -132,7 +133,7 @@ def test_a_gan_that_learned_its_images_by_heart_is_found_out(tmp_path: Path, see
     data = opened("fashion_mnist")
     chosen = torch.randperm(data.spec.count, generator=torch.Generator().manual_seed(seed))[:100].numpy()
     few = ((data.fetch(chosen)[0] + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
-    run = gansmith.train("dcgan", few, seed=seed, out=tmp_path / "few", quiet=True, **BY_HEART)
+    run = gansmith.train("gan", few, seed=seed, out=tmp_path / "few", quiet=True, **BY_HEART)
     train = reference(open_data(few, progress=False)).train.tensor()
     share = copied(train, run.load().sample(1000)).share.value
     print(f"seed {seed}: trained on {len(train)} images, {share:.1%} called copies")
