@@ -26,6 +26,9 @@ POOL = 5000  # training samples among which copies are sought
 FEWEST = 40  # samples of each kind, below which nothing is measured
 AXES = 4
 
+TURNS = {"hflip": (3,), "vflip": (2,), "turned": (2, 3)}
+"""Mirrorings of images (along the axes named) that may leak from an augmentation into the samples."""
+
 
 def features(x: Tensor) -> Tensor:
     """Samples (N, ...) as rows (N, D): images (N, C, H, W) shrunk to 16 px by area, anything else as it is."""
@@ -34,9 +37,18 @@ def features(x: Tensor) -> Tensor:
     return x.flatten(1)
 
 
+def nearer(x: Tensor, to: Tensor, than: Tensor) -> float:
+    """Share of the rows of x (N, D) whose distance to the nearest row of `to` is below their own of `than` (N,).
+
+    >>> nearer(torch.zeros(2, 1), torch.ones(1, 1), torch.tensor([0.5, 2.0]))
+    0.5
+    """
+    return float((nearest(x, to, 1)[0][:, 0] < than).float().mean())
+
+
 @dataclass(frozen=True)
 class Real:
-    """Fixed real samples.
+    """Fixed real samples, and what is measured of them once.
 
     Args:
         train: samples (n, ...) that the training sees.
@@ -63,6 +75,8 @@ class Real:
     cells: Tensor = field(init=False)
     scores: Manifold = field(init=False)
     axes: Tensor = field(init=False)
+    apart: Tensor = field(init=False)
+    mirrored: dict[str, tuple[Tensor, float]] = field(init=False)
 
     def __post_init__(self) -> None:
         rows, held = features(self.train), features(self.held)
@@ -76,9 +90,26 @@ class Real:
             "cells": torch.bincount(nearest(rows, centres, 1)[1][:, 0], minlength=len(centres)),
             "scores": manifold(rows, held, NEIGHBOUR),
             "axes": axes / centred.std().clamp_min(1e-9),
+            "apart": self._apart(held),
+            "mirrored": self._mirrored(rows, held) if self.train.ndim == 4 else {},
         }
         for name, value in found.items():
             object.__setattr__(self, name, value)
+
+    def _apart(self, held: Tensor) -> Tensor:
+        """How far new samples lie from the pool: those held out; without any, each of the pool from all others."""
+        if len(self.pool) < 2:
+            return torch.zeros(0)
+        new = held if self.held_out else self.pool
+        return nearest(new, self.pool, 1, exclude_self=not self.held_out)[0][:, 0]
+
+    def _mirrored(self, rows: Tensor, held: Tensor) -> dict[str, tuple[Tensor, float]]:
+        """By mirroring: the features of the training samples after it, and how many of `held` are nearer to them."""
+        near, found = nearest(held, rows, 1)[0][:, 0], {}
+        for name, axes in TURNS.items():
+            turned = features(self.train.flip(axes))
+            found[name] = turned, nearer(held, turned, near)
+        return found
 
     @property
     def size(self) -> int:

@@ -1,8 +1,8 @@
 """The signs that the doctor reads off a game at each tick: what D sees, what G draws, how the nets move.
 
-Two tiers. Tier 1 looks at up to 256 samples and costs at most about 1 % of the time between two ticks; tier 2 compares
-up to 500 samples with real ones and costs at most about 5 %. Nothing here changes the game: running statistics are put
-back, and no random number of the rounds is used.
+Two tiers. Tier 1 looks at up to 256 samples, tier 2 compares up to 500 samples with real ones; at ticks of the default
+length they take about 0.5 % and 2 % of the time (benchmarks/doctor_cost.py). Nothing here changes the game: running
+statistics are put back, and no random number of the rounds is used.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from gansmith.core import Discriminates, Generates, Nets
-from gansmith.doctor.real import NEIGHBOUR, Real, features
+from gansmith.doctor.real import NEIGHBOUR, Real, features, nearer
 from gansmith.engine.game import Game
 from gansmith.evaluation.copying import mann_whitney_z
 from gansmith.evaluation.kernel import kernel_estimate
@@ -25,13 +25,10 @@ from gansmith.evaluation.manifold import manifold
 from gansmith.evaluation.neighbours import nearest
 
 FEW, MANY = 64, 256  # samples of tier 1
-SHARE_1, SHARE_2 = 100, 20  # samples of a tick for one sample of tier 1, of tier 2
+SHARE_1, SHARE_2 = 12, 6  # samples of a tick for one sample of tier 1, of tier 2
 SPIN = 12  # power iterations for a singular value: within a few percent
 TRACKED = 16  # fixed latents whose samples are followed from tick to tick
 BLOCK = 256
-
-TURNS = {"hflip": (3,), "vflip": (2,), "turned": (2, 3)}
-"""Mirrorings (along the axes named) that may leak from an augmentation into the samples."""
 
 
 class Signs:
@@ -233,35 +230,26 @@ def compared(fake: Tensor, real: Real) -> dict[str, Any]:
         votes = real.labels[nearest(rows, real.rows, NEIGHBOUR)[1]].mode(dim=1).values
         signs["classes"] = torch.bincount(votes, minlength=len(real.classes)).tolist()
         signs["real_classes"] = torch.bincount(real.labels, minlength=len(real.classes)).tolist()
-    return signs | copies(rows, real) | leaks(fake, real)
+    return signs | copies(rows, real) | leaks(rows, real)
 
 
 def copies(rows: Tensor, real: Real) -> dict[str, float]:
-    """Do samples (N, D) lie nearer to the training set than held-out ones? Nothing when nothing was held out."""
-    if not real.held_out or len(real.pool) < 2:
+    """Do samples (N, D) lie nearer to the training set than new ones do (`Real.apart`)?
+
+    Nothing for a law, which is drawn without end.
+    """
+    if not len(real.apart):
         return {}
-    made, held = (nearest(x, real.pool, 1)[0][:, 0] for x in (rows, real.rows_held))
-    near = held.quantile(0.05)
-    return {"copy_z": mann_whitney_z(made, held), "copies": float((made < near).float().mean())}
+    made, near = nearest(rows, real.pool, 1)[0][:, 0], real.apart.quantile(0.05)
+    return {"copy_z": mann_whitney_z(made, real.apart), "copies": float((made < near).float().mean())}
 
 
-def leaks(fake: Tensor, real: Real) -> dict[str, float]:
-    """For each mirroring: the share of samples that are nearer to a mirrored real one, less that of held-out samples.
+def leaks(rows: Tensor, real: Real) -> dict[str, float]:
+    """For each mirroring: the share of samples (N, D) nearer to a mirrored real one, less that of held-out samples.
 
     Nothing for points, and 0 for data that are mirrored themselves."""
-    if fake.ndim != 4:
-        return {}
-    rows, held = features(fake), real.rows_held[: len(fake)]
-    plain = [nearest(x, real.rows, 1)[0][:, 0] for x in (rows, held)]
-    found = {}
-    for name, axes in TURNS.items():
-        mirrored = features(real.train.flip(axes))
-        made, usual = (
-            float((nearest(x, mirrored, 1)[0][:, 0] < near).float().mean())
-            for x, near in zip((rows, held), plain, strict=True)
-        )
-        found[f"leak_{name}"] = made - usual
-    return found
+    near = nearest(rows, real.rows, 1)[0][:, 0]
+    return {f"leak_{name}": nearer(rows, turned, near) - usual for name, (turned, usual) in real.mirrored.items()}
 
 
 def largest_singular_value(net: nn.Module) -> float:

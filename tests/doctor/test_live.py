@@ -20,7 +20,7 @@ from gansmith.doctor import from_rows
 from gansmith.doctor.audit import duality_gap, odd_samples
 from gansmith.doctor.live import Doctor, told
 from gansmith.doctor.real import data_facts
-from gansmith.doctor.signs import Signs, above, largest_singular_value, spread
+from gansmith.doctor.signs import Signs, above, copies, features, largest_singular_value, spread
 from gansmith.doctoring import real
 from gansmith.engine.game import Game
 from gansmith.errors import GansmithError
@@ -45,6 +45,23 @@ def equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 
 
 # ---------------------------------------------------------------- signs
+
+
+@pytest.mark.parametrize("count", [90, 900])
+def test_copies_are_seen_with_and_without_held_out_images(count: int) -> None:
+    """Digits that were trained on are copies, others are not; of 90 images too few are held out to compare with."""
+    digits = open_data("digits", resolution=16, progress=False)
+    x = torch.cat([digits.fetch_held_out(np.arange(0, 550, 5))[0], digits.fetch(np.arange(0, 4440, 4))[0]])
+    x = x[torch.randperm(len(x), generator=torch.Generator().manual_seed(0))]
+    pixels = ((x + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+    data = open_data(pixels[:count], progress=False)
+    found = real(data)
+    assert found is not None and found.held_out == (count == 900)
+    trained = data.fetch(np.arange(80))[0]
+    again = trained + 0.05 * torch.randn(trained.shape, generator=torch.Generator().manual_seed(0))
+    seen, new = copies(features(again), found), copies(features(x[count:]), found)
+    assert seen["copies"] > 0.9 and seen["copy_z"] < -5
+    assert new["copies"] < 0.15 and abs(new["copy_z"]) < 4
 
 
 def test_looking_changes_nothing() -> None:
