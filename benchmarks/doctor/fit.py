@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import yaml
+from zoo import FAULTS
 
 from gansmith.doctor.course import Course
 from gansmith.doctor.data_faults import data_faults
@@ -77,6 +78,7 @@ def load(out: Path) -> list[Run]:
     runs = []
     for path in sorted(out.glob("*/truth.json")):
         facts = json.loads(path.read_text())
+        facts["expected"] = FAULTS[facts["name"]].expected if facts["name"] in FAULTS else ()
         config = yaml.safe_load((path.parent / "run.yaml").read_text())
         rows, _ = read_rows(path.parent / "metrics.jsonl")
         history = from_rows([r for r in rows if "doctor" not in r], config)

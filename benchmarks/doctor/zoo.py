@@ -83,7 +83,7 @@ FAULTS: dict[str, Fault] = {
     "data_range": Fault({}, {}, ("data-fault",), "range"),
     "one_class": Fault({}, {}, ("data-fault",), "one"),
     "mixed_batchnorm": Fault(
-        {"recipe": MIXED}, {"recipe": MIXED}, ("convergence-failure", "oscillation", "mode-collapse")
+        {"recipe": MIXED}, {"recipe": MIXED}, ("convergence-failure", "oscillation", "mode-collapse", "divergence")
     ),
     "huge_gamma": Fault({"gamma": 1e4}, {"gamma": 1e4}, ("g-overpowers-d", "convergence-failure")),
     "zero_gamma": Fault(

@@ -12,6 +12,7 @@ from typing import Any
 from gansmith.doctor.findings import Change
 
 LOWEST, HIGHEST = 0.25, 4.0  # of lr_d / lr: beyond, the two players are out of step
+LARGE, MODEST = 0.02, 1e-3  # learning rates: above the one Adam tears any GAN apart, the other is seldom too large
 SLUGGISH = 0.6  # beta1 above which Adam's momentum makes games swing
 HEAVY = 30.0  # times the usual gamma: D can hardly learn
 SMALL_LATENT = 8  # numbers; fewer cannot draw an image in all its variety
@@ -72,6 +73,8 @@ def _standing_out(problem: str, fields: Mapping[str, Any], data: str) -> Iterato
         yield _set(
             text, fields, midway=True, lr=lr if lr > 1e-5 else lr_d, lr_d=lr_d if lr_d > 1e-5 and lr <= 1e-5 else lr
         )
+    elif lr and lr > LARGE:
+        yield _set("Take a learning rate that Adam can bear", fields, lr=MODEST)
     if fields.get("objective") == "minimax" and problem != "g-overpowers-d":
         yield _set("Take the cost for G whose gradient does not vanish", fields, midway=True, objective="nonsaturating")
     critic = "gp_weight" in fields or "clip" in fields

@@ -79,8 +79,16 @@ def _strides(course: Course) -> Number:
 
 
 def divergence(course: Course, limits: Limits) -> Case:
+    leap = last(course.leap)
     numbers = [
         _quality(course),
+        Number(
+            "distance",
+            last(course.distance),
+            1.0,
+            "Their distance to the data is {value} times that of a new generator.",
+        ),
+        Number("leap", leap, 0.01, "A step has moved a net by {value} of its own size; {reference} is usual."),
         Number(
             "retries",
             float(sum("retry" in str(e.get("event")) for e in course.history.events)),
@@ -88,14 +96,19 @@ def divergence(course: Course, limits: Limits) -> Case:
             "Numbers that are not finite sent the training back to a checkpoint {value} times.",
         ),
     ]
+    left_out = {"retries": not numbers[-1].value, "leap": not leap >= limits.leap}
+    leaps = leap >= limits.leap
     return Case(
-        "divergence: the samples have got much worse",
+        "divergence: the steps are as large as the nets" if leaps else "divergence: the samples have got much worse",
         "critical",
-        [n for n in _known([*numbers, *_losses(course)]) if n.name != "retries" or n.value],
-        "The steps are too large for where the game has gone, so that it runs away from what it had learned; the "
+        [n for n in _known([*numbers, *_losses(course)]) if not left_out.get(n.name)],
+        "Steps of this size throw away what the nets had learned, and blow their weights up."
+        if leaps
+        else "The steps are too large for where the game has gone, so that it runs away from what it had learned; the "
         "checkpoints before are still good.",
         "The quality must stay near its best for the rest of the training.",
         "Brock et al. 2019, arXiv:1809.11096, section 4 (collapse late in training)",
+        "leap" if leaps else "",
     )
 
 

@@ -59,10 +59,16 @@ class Course:
 
     @cached_property
     def gain(self) -> Column:
-        """By how much the best quality rose over the last 4 ticks, as share of what it was; 0 within the noise."""
-        before = shifted(self.best, SPAN)
+        """By how much the best quality rose over the last 4 ticks (or all, while there are fewer), as share of what it
+        was; 0 within the noise."""
+        before = np.where(np.arange(len(self.best)) < SPAN, self.best[:1], shifted(self.best, SPAN))
         gain = (self.best - before) / np.maximum(before, NOISE)
         return np.where(self.best - before > NOISE, gain, np.where(np.isfinite(gain), 0.0, np.nan))
+
+    @cached_property
+    def leap(self) -> Column:
+        """The longest stride of a step so far, of either net in its own size; NaN while none is known."""
+        return np.asarray(np.fmax.accumulate(np.fmax(self["stride_G"], self["stride_D"])))
 
     def share(self, name: str) -> Column:
         """A share of samples (precision, recall, coverage, density) over what held-out samples have."""

@@ -121,7 +121,8 @@ def _state(course: Course, found: list[Finding], limits: Limits) -> tuple[State,
         if np.isfinite(covered)
         else ""
     )
-    return "healthy", f"No sign of trouble in {len(history)} ticks.{share}"
+    more = " It still gets better: train on." if learning(course, limits)[-1] else ""
+    return "healthy", f"No sign of trouble in {len(history)} ticks.{share}{more}"
 
 
 def grown_up(history: History) -> bool:

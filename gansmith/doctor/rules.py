@@ -11,11 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gansmith.doctor.course import Course, rolling, shifted
+from gansmith.doctor.course import SPAN, Course, rolling, shifted
 from gansmith.doctor.history import Column
 
 LASTS = 2  # ticks that a sign must hold
 EARLY = 4  # ticks before which nothing is said of the course
+MENDS = 0.8  # of what was missing four ticks ago: below, the samples come to what they left out
+NEAR = 0.01  # share of an untrained generator's distance to the data that is within the noise of none
 GRACE = 0.1  # share of the budget before which the samples may be anything
 
 
@@ -29,7 +31,9 @@ class Limits:
         fair: quality of the samples (`Course.quality`), below which they are bad.
         stuck: the same, below which a training has not begun to learn.
         been: the same, which a run must have had to have lost something.
-        worse: the best quality so far over that of now, above which the samples have got much worse.
+        worse: the best quality so far over that of now, or the distance to the data now over the least so far, above
+            which the samples have got much worse.
+        far: distance to the data over that of an untrained generator, above which a growing one is divergence.
         narrow: spread of the samples over that of real ones, below which all look alike.
         clumped: distance to the nearest fellow over that of real samples, below which samples repeat themselves.
         thin: intrinsic dimension of the samples over that of real ones, below which the latent is too small.
@@ -44,6 +48,7 @@ class Limits:
         waiting: share of the time that goes into drawing data.
         still: stride of G over that of D, below which G does not move.
         blind: stride of D over that of G, likewise.
+        leap: a net's stride in its own size, above which it has been thrown away rather than taught.
     """
 
     wins: float = 0.97
@@ -52,6 +57,7 @@ class Limits:
     stuck: float = 0.15
     been: float = 0.3
     worse: float = 3.0
+    far: float = 0.2
     narrow: float = 0.5
     clumped: float = 0.5
     thin: float = 0.65
@@ -66,6 +72,7 @@ class Limits:
     waiting: float = 0.3
     still: float = 0.02
     blind: float = 0.02
+    leap: float = 0.3
 
 
 Rule = Callable[[Course, Limits], Column]
@@ -142,17 +149,17 @@ def bad(course: Course, limits: Limits) -> Column:
 
 
 def divergence(course: Course, limits: Limits) -> Column:
-    """Not finite, or much worse than it has been."""
+    """Not finite, much worse than it has been, or steps as large as the nets themselves and bad samples since."""
     been = over(course.best, limits.been)
     lost = lasting(both(under(course.quality / np.maximum(course.best, 1e-9), 1 / limits.worse), been))
     nearest = np.fmin.accumulate(np.where(np.isfinite(course.distance), course.distance, np.inf))
-    further = np.zeros(len(course.history))
-    if not course.history.has("coverage"):
-        further = lasting(over(course.distance / np.maximum(nearest, 1e-9), limits.worse))
+    ratio = course.distance / np.maximum(nearest, NEAR)
+    further = lasting(both(over(ratio, limits.worse), over(course.distance, limits.far)))
     blown = np.where(course["finite"] == 0, 10.0, 0.0)
     retried = [e["seen"] for e in course.history.events if "retry" in str(e.get("event", ""))]
     after = np.array([10.0 if any(s <= x for s in retried) else 0.0 for x in course.history.seen])
-    return either(lost, further, blown, after)
+    leaps = lasting(both(over(course.leap, limits.leap), bad(course, limits)))
+    return either(lost, further, leaps, blown, after)
 
 
 def convergence_failure(course: Course, limits: Limits) -> Column:
@@ -179,10 +186,11 @@ def mode_collapse(course: Course, limits: Limits) -> Column:
     """All samples alike, regions of the data left out, or few different samples in each region."""
     less = under(course.share("coverage"), limits.covered)
     full = either(under(course["diversity"], limits.narrow), over(course["duplicates"], 0.5))
-    partial = both(either(over(course.missing, limits.missing), over(course.missing_classes, limits.missing)), less)
+    gone = np.fmax(course.missing, course.missing_classes)
+    partial = unless(both(over(gone, limits.missing), less), gone < MENDS * shifted(gone, SPAN))
     clumped = both(under(course["apart"], limits.clumped), under(course.share("recall"), limits.covered))
     thin = both(under(course["dimension"], limits.thin), less)
-    return lasting(either(unless(either(full, partial, clumped), learning(course, limits)), thin))
+    return lasting(either(full, partial, unless(clumped, learning(course, limits)), thin))
 
 
 def mode_dropping(course: Course, limits: Limits) -> Column:
@@ -218,9 +226,9 @@ def augmentation_leak(course: Course, limits: Limits) -> Column:
 
 
 def under_training(course: Course, limits: Limits) -> Column:
-    """The budget is spent, and the samples were still getting better."""
+    """The budget is spent, the samples are not good yet, and were still getting better."""
     ended = course.history.progress >= 0.97 if len(course.history.progress) else np.zeros(len(course.history), bool)
-    return np.where(ended, over(course.gain, limits.gain), 0.0)
+    return np.where(ended, both(over(course.gain, limits.gain), bad(course, limits)), 0.0)
 
 
 def starvation(course: Course, limits: Limits) -> Column:

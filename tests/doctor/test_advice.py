@@ -29,6 +29,7 @@ SPECS = [DataSpec("photos", "image", (3, 32, 32), 5000), DataSpec("grid25", "poi
         ("d-overpowers-g", {"lr_d": 0.1}, {"lr_d": 2e-3}),
         ("g-overpowers-d", {"lr_d": 1e-5}, {"lr_d": 2e-3}),
         ("convergence-failure", {"lr": 1e-9, "lr_d": 2e-4}, {"lr": 2e-4}),
+        ("divergence", {"lr": 0.1}, {"lr": 1e-3}),
         ("d-overpowers-g", {"objective": "minimax"}, {"objective": "nonsaturating"}),
         ("d-overpowers-g", {"n_critic": 10}, {"n_critic": 1}),
         ("g-overpowers-d", {"gamma": 1000.0}, {"gamma": 0.1}),

@@ -30,7 +30,7 @@ SICK: dict[str, dict[str, Any]] = {
     "mode-collapse": {"coverage": 0.2, "cells": [GONE] * TICKS},
     "oscillation": {"cells": SWING},
     "convergence-failure": {"coverage": 0.01, "precision": 0.05},
-    "under-training": {"coverage": RISING, "precision": RISING},
+    "under-training": {"coverage": 0.5 * RISING, "precision": 0.5 * RISING},
     "starvation": {"waiting": 0.6},
 }
 
@@ -102,6 +102,16 @@ def test_an_alarm_while_the_run_still_learns_waits() -> None:
     learning = {"auc": 0.99, "coverage": 0.5 * RISING, "precision": 0.5 * RISING}
     assert "d-overpowers-g" not in problems(diagnose(history(until=0.5, **learning)))
     assert "d-overpowers-g" in problems(diagnose(history(until=0.5, auc=0.99, **BAD)))
+
+
+def test_steps_as_large_as_the_nets() -> None:
+    """They happened once and are remembered while the samples stay bad."""
+    leap = {"stride_D": late(0.9, 0.01, since=2), **BAD}
+    finding = diagnose(history(until=0.5, **leap)).findings[0]
+    assert (finding.problem, finding.kind) == ("divergence", "leap") and "0.9 of its own size" in "".join(
+        finding.lines()
+    )
+    assert "divergence" not in problems(diagnose(history(stride_D=late(0.9, 0.01, since=2))))
 
 
 def test_kinds_of_collapse() -> None:
