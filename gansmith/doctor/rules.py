@@ -183,14 +183,15 @@ def g_overpowers(course: Course, limits: Limits) -> Column:
 
 
 def mode_collapse(course: Course, limits: Limits) -> Column:
-    """All samples alike, regions of the data left out, or few different samples in each region."""
+    """All samples alike; or, in a training that has got somewhere, regions left out or too few different samples."""
     less = under(course.share("coverage"), limits.covered)
     full = either(under(course["diversity"], limits.narrow), over(course["duplicates"], 0.5))
     gone = np.fmax(course.missing, course.missing_classes)
     partial = unless(both(over(gone, limits.missing), less), gone < MENDS * shifted(gone, SPAN))
     clumped = both(under(course["apart"], limits.clumped), under(course.share("recall"), limits.covered))
     thin = both(under(course["dimension"], limits.thin), less)
-    return lasting(either(full, partial, unless(clumped, learning(course, limits)), thin))
+    some = either(partial, unless(clumped, learning(course, limits)), thin)
+    return lasting(either(full, unless(some, course.best < limits.stuck)))
 
 
 def mode_dropping(course: Course, limits: Limits) -> Column:
