@@ -1,6 +1,7 @@
 """Fit the doctor's limits on two data sets of the zoo, score them on the other two, both ways; beside the folk rule.
 
-    python benchmarks/doctor/fit.py --out zoo                   after play.py; writes ../results/doctor.json
+    python benchmarks/doctor/fit.py --out zoo                   after play.py; writes ../results/doctor.json and
+                                                                docs/guides/doctor-accuracy.md
     python benchmarks/doctor/fit.py --out zoo --limits          only print the limits fitted on all runs
 
 A run counts as alarmed when the doctor had a finding at any tick, so that a healthy run must stay free of them from the
@@ -21,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import yaml
+from publish import page
 from zoo import FAULTS
 
 from gansmith.doctor.course import Course
@@ -28,6 +30,8 @@ from gansmith.doctor.data_faults import data_faults
 from gansmith.doctor.history import from_rows, read_rows
 from gansmith.doctor.rules import ANYTIME, RULES, Limits, grown, unless
 
+RESULT = Path(__file__).parent.parent / "results" / "doctor.json"
+PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "guides" / "doctor-accuracy.md"
 SPLITS = (("ring8", "digits"), ("grid25", "fashion_mnist"))
 STEPS = (0.6, 0.75, 0.87, 1.0, 1.15, 1.35, 1.7)  # a limit is tried at these multiples of where it is
 SWEEPS = 3
@@ -238,9 +242,9 @@ def main() -> None:
         "folk": dataclasses.asdict(rule),
         "all": dataclasses.asdict(judged(runs, whole, asked)),
     }
-    path = Path(__file__).parent.parent / "results" / "doctor.json"
-    path.write_text(json.dumps(record, indent=1) + "\n")
-    print(f"Written to {path}")
+    RESULT.write_text(json.dumps(record, indent=1) + "\n")
+    PAGE.write_text(page(both, rule))
+    print(f"Written to {RESULT} and {PAGE}")
 
 
 def show(title: str, found: Scores) -> None:

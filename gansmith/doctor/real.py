@@ -37,15 +37,6 @@ def features(x: Tensor) -> Tensor:
     return x.flatten(1)
 
 
-def nearer(x: Tensor, to: Tensor, than: Tensor) -> float:
-    """Share of the rows of x (N, D) whose distance to the nearest row of `to` is below their own of `than` (N,).
-
-    >>> nearer(torch.zeros(2, 1), torch.ones(1, 1), torch.tensor([0.5, 2.0]))
-    0.5
-    """
-    return float((nearest(x, to, 1)[0][:, 0] < than).float().mean())
-
-
 @dataclass(frozen=True)
 class Real:
     """Fixed real samples, and what is measured of them once.
@@ -76,7 +67,9 @@ class Real:
     scores: Manifold = field(init=False)
     axes: Tensor = field(init=False)
     apart: Tensor = field(init=False)
-    mirrored: dict[str, tuple[Tensor, float]] = field(init=False)
+    near: float = field(init=False)
+    turned: dict[str, Tensor] = field(init=False)
+    mirrored: dict[str, float] = field(init=False)
 
     def __post_init__(self) -> None:
         rows, held = features(self.train), features(self.held)
@@ -91,10 +84,12 @@ class Real:
             "scores": manifold(rows, held, NEIGHBOUR),
             "axes": axes / centred.std().clamp_min(1e-9),
             "apart": self._apart(held),
-            "mirrored": self._mirrored(rows, held) if self.train.ndim == 4 else {},
+            "turned": {k: features(self.train.flip(v)) for k, v in TURNS.items()} if self.train.ndim == 4 else {},
+            "near": float(nearest(held, rows, 1)[0].quantile(0.9)),
         }
         for name, value in found.items():
             object.__setattr__(self, name, value)
+        object.__setattr__(self, "mirrored", self.looks(held))
 
     def _apart(self, held: Tensor) -> Tensor:
         """How far new samples lie from the pool: those held out; without any, each of the pool from all others."""
@@ -103,13 +98,15 @@ class Real:
         new = held if self.held_out else self.pool
         return nearest(new, self.pool, 1, exclude_self=not self.held_out)[0][:, 0]
 
-    def _mirrored(self, rows: Tensor, held: Tensor) -> dict[str, tuple[Tensor, float]]:
-        """By mirroring: the features of the training samples after it, and how many of `held` are nearer to them."""
-        near, found = nearest(held, rows, 1)[0][:, 0], {}
-        for name, axes in TURNS.items():
-            turned = features(self.train.flip(axes))
-            found[name] = turned, nearer(held, turned, near)
-        return found
+    def looks(self, x: Tensor) -> dict[str, float]:
+        """By mirroring: the share of the rows of x (N, D) that look so; empty for points.
+
+        Such a row is nearer to the mirrored training samples than to the others, and near to them indeed: as nine of
+        ten held-out samples are to the training samples.
+        """
+        own = nearest(x, self.rows, 1)[0][:, 0].clamp_max(self.near)
+        turned = {k: nearest(x, rows, 1)[0][:, 0] for k, rows in self.turned.items()}
+        return {name: float((distance < own).float().mean()) for name, distance in turned.items()}
 
     @property
     def size(self) -> int:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from gansmith.core import Discriminates, Generates, Nets
-from gansmith.doctor.real import NEIGHBOUR, Real, features, nearer
+from gansmith.doctor.real import NEIGHBOUR, Real, features
 from gansmith.engine.game import Game
 from gansmith.evaluation.copying import mann_whitney_z
 from gansmith.evaluation.kernel import kernel_estimate
@@ -245,11 +245,10 @@ def copies(rows: Tensor, real: Real) -> dict[str, float]:
 
 
 def leaks(rows: Tensor, real: Real) -> dict[str, float]:
-    """For each mirroring: the share of samples (N, D) nearer to a mirrored real one, less that of held-out samples.
+    """For each mirroring: the share of samples (N, D) that look mirrored, less that of held-out samples.
 
     Nothing for points, and 0 for data that are mirrored themselves."""
-    near = nearest(rows, real.rows, 1)[0][:, 0]
-    return {f"leak_{name}": nearer(rows, turned, near) - usual for name, (turned, usual) in real.mirrored.items()}
+    return {f"leak_{name}": share - real.mirrored[name] for name, share in real.looks(rows).items()}
 
 
 def largest_singular_value(net: nn.Module) -> float:

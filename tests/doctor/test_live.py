@@ -20,7 +20,7 @@ from gansmith.doctor import from_rows
 from gansmith.doctor.audit import duality_gap, odd_samples
 from gansmith.doctor.live import Doctor, told
 from gansmith.doctor.real import data_facts
-from gansmith.doctor.signs import Signs, above, copies, features, largest_singular_value, spread
+from gansmith.doctor.signs import Signs, above, copies, features, largest_singular_value, leaks, spread
 from gansmith.doctoring import real
 from gansmith.engine.game import Game
 from gansmith.errors import GansmithError
@@ -62,6 +62,19 @@ def test_copies_are_seen_with_and_without_held_out_images(count: int) -> None:
     seen, new = copies(features(again), found), copies(features(x[count:]), found)
     assert seen["copies"] > 0.9 and seen["copy_z"] < -5
     assert new["copies"] < 0.15 and abs(new["copy_z"]) < 4
+
+
+def test_mirrored_samples_are_told_from_noise() -> None:
+    digits = open_data("digits", resolution=16, progress=False)
+    found = real(digits)
+    assert found is not None
+    x = digits.fetch(np.arange(0, 4000, 8))[0]
+    noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(0)).clamp(-1, 1)
+    assert leaks(features(x.flip(2)), found)["leak_vflip"] > 0.6
+    half = torch.cat([x[::2].flip(2), x[1::2]])
+    assert 0.25 < leaks(features(half), found)["leak_vflip"] < 0.6
+    for harmless in (x, noise, (x + 0.5 * noise).clamp(-1, 1)):
+        assert max(leaks(features(harmless), found).values()) < 0.1
 
 
 def test_looking_changes_nothing() -> None:

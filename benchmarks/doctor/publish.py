@@ -1,0 +1,65 @@
+"""The page of the doctor's accuracy, from the scores that fit.py measures."""
+
+from __future__ import annotations
+
+import datetime
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from zoo import FAULTS, HEALTHY, SETS
+
+from gansmith.doctor.rules import RULES
+
+if TYPE_CHECKING:
+    from fit import Scores
+
+HEAD = """# How often is the doctor right?
+
+The sick zoo (`benchmarks/doctor/zoo.py`) is {runs} trainings on {sets}: {faults} faults, each induced
+on purpose, and {losses} losses with settings that work. What is true of a run is measured with other means than the
+doctor's, at the end of the training: the modes of the known laws, and for images classes, coverage and precision in the
+features of a judge trained on the labels, against held-out samples. A run is *sick* when a tenth of the modes or
+classes is lost, a third of the coverage or half of the precision that held-out samples have, or when its data are sick.
+Faults that did no harm ({mild} runs) and healthy settings that failed ({failed} runs) are counted neither way.
+
+The doctor's limits were fitted on two of the sets and scored on the other two, both ways; the figures are of the sets
+that were not fitted. Beside it stands the folk rule on the same runs: D's loss 0.5 to 0.8, G's loss 1 to 2, accuracy 70
+to 80 %, each a mean of five ticks; whatever it alarms for counts as the right cause. {date}; repeat it with
+
+    python benchmarks/doctor/play.py --out zoo      hours
+    python benchmarks/doctor/fit.py --out zoo
+
+| | doctor | folk rule |
+|---|---|---|
+"""
+
+ROWS = {
+    "recall": "sick runs with an alarm (mean over the faults)",
+    "false_alarms": "healthy runs with an alarm at any tick",
+    "first_cause": "alarmed sick runs whose first finding the fault explains",
+    "detection": "median share of the training before the first alarm",
+}
+
+
+def page(found: Scores, rule: Scores) -> str:
+    """The guide's page: both doctors' scores, and for each fault and loss how often which finding came first."""
+    counts = defaultdict(int, found.counts)
+    text = HEAD.format(
+        runs=sum(found.counts.values()),
+        sets=f"{', '.join(SETS[:-1])} and {SETS[-1]}",
+        faults=len(FAULTS),
+        losses=len(HEALTHY),
+        mild=counts["mild"],
+        failed=counts["failed"],
+        date=f"{datetime.date.today():%Y-%m-%d}",
+    )
+    for name, words in ROWS.items():
+        text += f"| {words} | {100 * getattr(found, name):.0f} % | {100 * getattr(rule, name):.0f} % |\n"
+    text += f"\n{counts['sick']} runs are sick, {counts['healthy']} healthy.\n\n## Which finding came first\n\n"
+    text += "Each row is a fault, or at the end a loss that works; its runs are counted by their first finding.\n\n"
+    columns = [p for p in ("data-fault", *RULES, "none") if any(p in row for row in found.confusion.values())]
+    text += f"| | {' | '.join(columns)} |\n|---|{'---|' * len(columns)}\n"
+    for name in [n for n in (*FAULTS, *HEALTHY) if n in found.confusion]:
+        row = found.confusion[name]
+        text += f"| {name} | {' | '.join(str(row.get(p, '')) for p in columns)} |\n"
+    return text
