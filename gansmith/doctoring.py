@@ -12,7 +12,7 @@ from gansmith import recipes
 from gansmith.data import Dataset
 from gansmith.doctor.findings import Change
 from gansmith.doctor.live import Doctor
-from gansmith.doctor.real import Real, real_samples
+from gansmith.doctor.real import Real, facts_of, real_samples
 from gansmith.doctor.signs import Signs
 from gansmith.errors import GansmithError
 from gansmith.evaluation.samples import reference
@@ -28,7 +28,9 @@ def doctor(config: dict[str, Any], dataset: Dataset, folder: Path) -> Doctor:
         dataset: the opened data.
         folder: the run directory.
     """
-    signs = Signs(real(dataset), config["tick"], config["seed"])
+    found = real(dataset)
+    facts = None if found else facts_of(reference(dataset, SAMPLES), SAMPLES)
+    signs = Signs(found, config["tick"], config["seed"], facts)
     acts = bool(config.get("act"))
     return Doctor(signs, config, folder, lambda change: command(config, folder, change), acts=acts)
 

@@ -23,7 +23,8 @@ SIDE = 16  # pixels: images are shrunk to this before distances are taken
 NEIGHBOUR = 5  # the paper's k of density and coverage
 PER_CELL, MOST_CELLS = 20, 32
 POOL = 5000  # training samples among which copies are sought
-FEWEST = 40  # samples of each kind, below which nothing is measured
+HELD = 40  # held-out samples, below which other training samples stand for them
+FEWEST = 20  # samples of each kind, below which nothing is measured
 AXES = 4
 
 TURNS = {"hflip": (3,), "vflip": (2,), "turned": (2, 3)}
@@ -122,7 +123,7 @@ def real_samples(data: Reference, n: int, seed: int = 0) -> Real:
     """n training and up to n held-out samples of a set.
 
     Raises:
-        GansmithError: there are fewer than 40 of each.
+        GansmithError: there are fewer than 20 of each.
     """
     train, held, held_out = _split(data, n, seed)
     if min(train.count, held.count) < FEWEST:
@@ -135,6 +136,12 @@ def real_samples(data: Reference, n: int, seed: int = 0) -> Real:
         pool = torch.cat([features(block) for block in chosen.blocks()])
     facts = data_facts(x, train.labels, data.classes, count)
     return Real(x, held.tensor(), held_out, pool, train.labels, data.classes, count, facts)
+
+
+def facts_of(data: Reference, n: int, seed: int = 0) -> dict[str, float]:
+    """What may be odd about a set, also about one too small to measure anything against (`data_facts`)."""
+    train = _some(data.train, n, seed)
+    return data_facts(train.tensor(), train.labels, data.classes, 0 if data.split == "law" else data.train.count)
 
 
 def data_facts(x: Tensor, labels: Tensor | None, classes: tuple[str, ...], count: int) -> dict[str, float]:
@@ -173,7 +180,7 @@ def data_facts(x: Tensor, labels: Tensor | None, classes: tuple[str, ...], count
 def _split(data: Reference, n: int, seed: int) -> tuple[Samples, Samples, bool]:
     """n training samples and as many others: held out, or where too few are, other training samples."""
     train, held = _some(data.train, n, seed), _some(data.held_out, n, seed)
-    if held.count >= FEWEST:
+    if held.count >= HELD:
         return train, held, True
     half = _some(data.train, 2 * n, seed)
     index = np.arange(half.count)

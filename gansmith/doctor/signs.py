@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -38,10 +38,11 @@ class Signs:
         real: what to measure against; None = too few real samples, then only what the nets tell is measured.
         tick: samples between two measurements, which bounds how much is measured.
         seed: of the latents.
+        facts: of data without `real` (`real.facts_of`).
     """
 
-    def __init__(self, real: Real | None, tick: int, seed: int = 0) -> None:
-        self.real, self.seed = real, seed
+    def __init__(self, real: Real | None, tick: int, seed: int = 0, facts: Mapping[str, float] | None = None) -> None:
+        self.real, self.seed, self.facts = real, seed, real.facts if real is not None else facts or {}
         self.few = min(MANY, max(FEW, tick // SHARE_1))
         self.calm = 0 if real is None else min(real.size, max(FEW, tick // SHARE_2))
 
@@ -53,8 +54,7 @@ class Signs:
         signs["seconds_1"] = done - started
         signs |= self.second(game, signs.get("finite", 1.0) == 1.0)
         signs["seconds_2"] = time.perf_counter() - done
-        if self.real is not None:
-            signs["facts"] = {k: tidy(v) for k, v in self.real.facts.items()}
+        signs["facts"] = {k: tidy(v) for k, v in self.facts.items()}
         return {k: tidy(v) for k, v in signs.items()}
 
     def first(self, game: Game) -> dict[str, Any]:

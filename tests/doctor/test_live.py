@@ -64,6 +64,17 @@ def test_copies_are_seen_with_and_without_held_out_images(count: int) -> None:
     assert new["copies"] < 0.15 and abs(new["copy_z"]) < 4
 
 
+@pytest.mark.parametrize("count", [30, 60])
+def test_sets_too_small_to_compare_with_are_told_of(tmp_path: Path, count: int) -> None:
+    x = open_data("digits", resolution=16, progress=False).fetch(np.arange(0, 4440, 4440 // count))[0][:count]
+    few = ((x + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+    run = gansmith.train("gan", few, out=tmp_path / "run", samples=400, tick=100, **SMALL)
+    found = gansmith.diagnose(run.path)
+    assert found.findings[0].title == "data fault: there are far too few samples" and found.state == "critical"
+    signs = json.loads((run.path / "metrics.jsonl").read_text().splitlines()[-1]).get("signs", {})
+    assert ("coverage" in signs) == (count == 60)
+
+
 def test_mirrored_samples_are_told_from_noise() -> None:
     digits = open_data("digits", resolution=16, progress=False)
     found = real(digits)
