@@ -6,7 +6,7 @@
 
 A run counts as alarmed when the doctor had a finding at any tick, so that a healthy run must stay free of them from the
 first tick to the last. Its first cause is the first finding of the diagnosis at the end, or at the last tick that had
-one. Runs whose fault did not make them sick (`zoo.sick`) are counted neither as sick nor as healthy.
+one. Runs whose fault did not make them sick (`zoo.known`) are counted neither as sick nor as healthy.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import yaml
 from publish import page
-from zoo import FAULTS
+from zoo import known
 
 from gansmith.doctor.course import Course
 from gansmith.doctor.data_faults import data_faults
@@ -80,11 +80,10 @@ class Run:
 def load(out: Path) -> list[Run]:
     """Every run that has a truth."""
     runs = []
-    for path in sorted(out.glob("*/truth.json")):
-        facts = json.loads(path.read_text())
-        facts["expected"] = FAULTS[facts["name"]].expected if facts["name"] in FAULTS else ()
-        config = yaml.safe_load((path.parent / "run.yaml").read_text())
-        rows, _ = read_rows(path.parent / "metrics.jsonl")
+    for facts in known(out):
+        folder = out / facts["key"]
+        config = yaml.safe_load((folder / "run.yaml").read_text())
+        rows, _ = read_rows(folder / "metrics.jsonl")
         history = from_rows([r for r in rows if "doctor" not in r], config)
         runs.append(Run(facts, Course(history), [f.problem for f in data_faults(history)][:1]))
     return runs

@@ -24,7 +24,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 import yaml
 from play import play
-from zoo import Case, cases
+from zoo import Case, cases, known
 
 from gansmith.doctor import diagnose, from_rows
 from gansmith.doctor.findings import Finding
@@ -67,11 +67,8 @@ def improved(before: dict[str, Any], after: dict[str, Any]) -> bool:
     return after["coverage"] - before["coverage"] > noise or before["kid"] - after["kid"] > kid_noise
 
 
-def follow(case: Case, out: Path) -> dict[str, Any] | None:
-    """Follow the advice on one run; None when it is not sick."""
-    before = json.loads((out / case.key / "truth.json").read_text())
-    if not before["sick"]:
-        return None
+def follow(case: Case, before: dict[str, Any], out: Path) -> dict[str, Any]:
+    """Follow the advice on one sick run."""
     finding = first_finding(out / case.key)
     again = followed(case, finding) if finding else None
     facts = {"key": case.key, "name": case.name, "data": case.data, "problem": finding.problem if finding else "none"}
@@ -87,19 +84,20 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     args = parser.parse_args()
-    todo = [c for c in cases() if c.expected and (args.out / c.key / "truth.json").is_file()]
+    sick = {facts["key"]: facts for facts in known(args.out) if facts["sick"] and facts["expected"]}
+    todo = [c for c in cases() if c.key in sick]
     found = []
     with ProcessPoolExecutor(args.jobs) as pool:
-        for job in as_completed([pool.submit(follow, case, args.out) for case in todo]):
-            if (facts := job.result()) is not None:
-                found.append(facts)
-                after = facts["after"] or {"coverage": math.nan}
-                verdict = "better" if facts["improved"] else "no better"
-                print(
-                    f"{facts['key']}: {facts['problem']}: coverage {facts['before']['coverage']:.2f} -> "
-                    f"{after['coverage']:.2f}, {verdict}. {facts['change'][:70]}",
-                    flush=True,
-                )
+        for job in as_completed([pool.submit(follow, case, sick[case.key], args.out) for case in todo]):
+            facts = job.result()
+            found.append(facts)
+            after = facts["after"] or {"coverage": math.nan}
+            verdict = "better" if facts["improved"] else "no better"
+            print(
+                f"{facts['key']}: {facts['problem']}: coverage {facts['before']['coverage']:.2f} -> "
+                f"{after['coverage']:.2f}, {verdict}. {facts['change'][:70]}",
+                flush=True,
+            )
     better = sum(f["improved"] for f in found)
     low, high = (float(x) for x in wilson(torch.tensor(float(better), dtype=torch.float64), len(found)))
     rows = defaultdict(list)

@@ -42,11 +42,9 @@ def play(case: Case, out: Path) -> dict[str, object]:
         "name": case.name,
         "data": case.data,
         "seed": case.seed,
-        "expected": list(case.expected),
         "failed": failed,
         "seconds": round(time.perf_counter() - started, 1),
         **found._asdict(),
-        "sick": found.sick or bool(failed),
     }
     (folder / "truth.json").write_text(json.dumps(facts))
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
@@ -70,9 +68,8 @@ def main() -> None:
         jobs = {pool.submit(play, case, args.out): case for case in todo}
         for i, job in enumerate(as_completed(jobs), 1):
             case, facts = jobs[job], job.result()
-            state = "sick" if facts["sick"] else "well"
             print(
-                f"{i}/{len(todo)} {case.key}: {state}, modes {facts['modes']:.2f}, coverage {facts['coverage']:.2f}, "
+                f"{i}/{len(todo)} {case.key}: modes {facts['modes']:.2f}, coverage {facts['coverage']:.2f}, "
                 f"precision {facts['precision']:.2f}, {facts['seconds']} s {facts['failed'][:60]}",
                 flush=True,
             )

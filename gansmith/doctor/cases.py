@@ -155,6 +155,13 @@ def mode_collapse(course: Course, limits: Limits) -> Case:
         Number(
             "missing", float(gone), None, "{value} of the data lie in regions where next to nothing is drawn.", True
         ),
+        Number(
+            "recall",
+            last(course["recall"]),
+            last(course["real_recall"]),
+            "{value} of the data lie within what the samples span; as many held-out real samples span {reference}.",
+            True,
+        ),
         Number("diversity", narrow, 1.0, "Two samples are {value} times as far apart as two real ones."),
         Number(
             "apart",

@@ -16,6 +16,7 @@ from gansmith.doctor.history import Column
 
 LASTS = 2  # ticks that a sign must hold
 EARLY = 4  # ticks before which nothing is said of the course
+RISES = 0.1  # of the recall over four ticks: more is no collapse, or one that mends
 MENDS = 0.8  # of what was missing four ticks ago: below, the samples come to what they left out
 NEAR = 0.01  # share of an untrained generator's distance to the data that is within the noise of none
 GRACE = 0.1  # share of the budget before which the samples may be anything
@@ -37,6 +38,7 @@ class Limits:
         narrow: spread of the samples over that of real ones, below which all look alike.
         clumped: distance to the nearest fellow over that of real samples, below which samples repeat themselves.
         thin: intrinsic dimension of the samples over that of real ones, below which the latent is too small.
+        varied: recall over that of held-out samples, below which the samples of each kind are too much alike.
         covered: coverage over that of held-out samples, below which data are left out.
         missing: share of the data in regions without samples.
         lost: share of the best coverage so far that must be left.
@@ -61,6 +63,7 @@ class Limits:
     narrow: float = 0.5
     clumped: float = 0.5
     thin: float = 0.65
+    varied: float = 0.35
     covered: float = 0.6
     missing: float = 0.1
     lost: float = 0.7
@@ -190,7 +193,9 @@ def mode_collapse(course: Course, limits: Limits) -> Column:
     partial = unless(both(over(gone, limits.missing), less), gone < MENDS * shifted(gone, SPAN))
     clumped = both(under(course["apart"], limits.clumped), under(course.share("recall"), limits.covered))
     thin = both(under(course["dimension"], limits.thin), less)
-    some = either(partial, unless(clumped, learning(course, limits)), thin)
+    recall = course.share("recall")
+    alike = unless(under(recall, limits.varied), recall > shifted(recall, SPAN) + RISES)
+    some = either(partial, unless(clumped, learning(course, limits)), thin, alike)
     return lasting(either(full, unless(some, course.best < limits.stuck)))
 
 

@@ -58,8 +58,9 @@ def test_every_case_is_a_training_that_can_be_given(load: Any) -> None:
 
 def test_what_is_sick(load: Any) -> None:
     sick = load("zoo").sick
-    assert not sick(1.0, 0.9, 0.9)
-    assert sick(0.8, 0.9, 0.9) and sick(1.0, 0.5, 0.9) and sick(1.0, 0.9, 0.4)
+    well = {"modes": 1.0, "coverage": 0.5, "precision": 0.5}
+    assert not sick(well, 0.7, 0.9)
+    assert sick(well | {"modes": 0.8}, 0.7, 0.9) and sick(well, 0.8, 0.9) and sick(well, 0.7, 1.1)
 
 
 def run(fit: ModuleType, name: str, sick: bool, expected: list[str], **changed: Any) -> Any:
