@@ -42,7 +42,8 @@ BASE: dict[str, dict[str, Any]] = {
 BASELINE = "nonsaturating"
 """The healthy runs at the base setting."""
 
-MIXED = str(Path(__file__).with_name("mixed.py"))
+
+MIXED, RELATIVISTIC = (str(Path(__file__).with_name(f"{name}.py")) for name in ("mixed", "relativistic"))
 
 
 class Fault(NamedTuple):
@@ -112,7 +113,7 @@ HEALTHY: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "nonsaturating": ({}, {}),
     "relativistic": (
         {"recipe": "r3gan", "samples": 2 * 256 * 3000},
-        {"recipe": "r3gan", "samples": 120_000, "widths": (64, 32), "group": 16},
+        {"recipe": RELATIVISTIC, "samples": 60_000, "batch": 32},
     ),
     "wasserstein": (
         {"recipe": "wgan_gp", "samples": 5 * 256 * 1875},
