@@ -18,6 +18,7 @@ from gansmith.doctor.history import Column, History
 from gansmith.evaluation.classes import wilson
 
 SPAN = 4  # ticks over which a trend is judged
+CLEAR = 0.05  # of the first distance to the data, beyond its noise
 NOISE = 0.02  # of the quality, from 500 samples of either kind
 MISSING = 0.25  # a region is missing when even the upper end of its share is below this part of the data's
 
@@ -44,18 +45,20 @@ class Course:
 
     @cached_property
     def quality(self) -> Column:
-        """How good the samples are, 0 to 1: the geometric mean of precision and coverage, each over held-out samples'.
+        """How good the samples are, 0 to 1: the harmonic mean of precision and coverage, each over held-out samples'.
 
-        Where they are unknown: 1 less the distance to the data."""
+        One good and one bad of the two is bad: an untrained generator draws one point, whose precision may be 1. Where
+        they are unknown: 1 less the distance to the data."""
         if not self.history.has("coverage"):
             return np.clip(1 - self.distance, 0, 1)
-        shares = [np.clip(self.share(name), 0, 1) for name in ("precision", "coverage")]
-        return np.asarray(np.sqrt(shares[0] * shares[1]))
+        precision, coverage = (np.clip(self.share(name), 0, 1) for name in ("precision", "coverage"))
+        return np.asarray(2 * precision * coverage / np.maximum(precision + coverage, 1e-9))
 
     @cached_property
     def best(self) -> Column:
-        """The best quality so far; NaN while none is known."""
-        return np.asarray(np.fmax.accumulate(self.quality))
+        """The best quality so far, 0 before the training; NaN while none is known."""
+        untrained = (self.history.seen == 0) & np.isfinite(self.quality)
+        return np.asarray(np.fmax.accumulate(np.where(untrained, 0.0, self.quality)))
 
     @cached_property
     def gain(self) -> Column:
@@ -69,6 +72,12 @@ class Course:
     def leap(self) -> Column:
         """The longest stride of a step so far, of either net in its own size; NaN while none is known."""
         return np.asarray(np.fmax.accumulate(np.fmax(self["stride_G"], self["stride_D"])))
+
+    @cached_property
+    def nears(self) -> np.ndarray:
+        """Where the distance to the data has halved over the last 4 ticks."""
+        before = shifted(self.distance, SPAN)
+        return (before > CLEAR) & (self.distance < before / 2)
 
     def share(self, name: str) -> Column:
         """A share of samples (precision, recall, coverage, density) over what held-out samples have."""

@@ -14,7 +14,7 @@ from gansmith.doctor.course import Course
 from gansmith.doctor.data_faults import data_faults
 from gansmith.doctor.findings import Change, Diagnosis, Finding, State
 from gansmith.doctor.history import Column, History
-from gansmith.doctor.rules import EARLY, GRACE, RULES, Limits, learning, strengths
+from gansmith.doctor.rules import EARLY, RULES, Limits, grown, learning, strengths
 
 LIMITS = Limits()
 """Starting values, from runs on two sets of points; they are not yet fitted on many runs."""
@@ -101,11 +101,11 @@ def _state(course: Course, found: list[Finding], limits: Limits) -> tuple[State,
         worst: State = "critical" if any(f.severity == "critical" for f in found) else "warning"
         return worst, ""
     history = course.history
-    if len(history) < EARLY or not grown_up(history):
+    if len(history) < EARLY or not grown(course, limits)[-1]:
         ticks = len(history)
         return "too early", (
             f"There are {ticks} ticks so far; the doctor speaks of the course of a training from the {EARLY}th on, "
-            "when a tenth of the budget is spent."
+            f"when {100 * limits.grace:.0f} % of the budget are spent."
         )
     if not history.has("coverage") and not history.has("auc") and not history.has("diversity"):
         return "too early", "None of the signs that a diagnosis needs was measured, so nothing can be said."
@@ -123,12 +123,6 @@ def _state(course: Course, found: list[Finding], limits: Limits) -> tuple[State,
     )
     more = " It still gets better: train on." if learning(course, limits)[-1] else ""
     return "healthy", f"No sign of trouble in {len(history)} ticks.{share}{more}"
-
-
-def grown_up(history: History) -> bool:
-    """Whether enough of the budget is spent to speak."""
-    progress = history.progress
-    return not len(progress) or not np.isfinite(progress[-1]) or bool(progress[-1] >= GRACE)
 
 
 def _gaps(history: History) -> list[str]:

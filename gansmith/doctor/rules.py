@@ -19,7 +19,6 @@ EARLY = 4  # ticks before which nothing is said of the course
 RISES = 0.1  # of the recall over four ticks: more is no collapse, or one that mends
 MENDS = 0.8  # of what was missing four ticks ago: below, the samples come to what they left out
 NEAR = 0.01  # share of an untrained generator's distance to the data that is within the noise of none
-GRACE = 0.1  # share of the budget before which the samples may be anything
 
 
 @dataclass(frozen=True)
@@ -27,6 +26,7 @@ class Limits:
     """Where the rules alarm. All are relative to real data or to the run's own past.
 
     Args:
+        grace: share of the budget before which the samples may be anything.
         wins: chance that D ranks a held-out real sample above a generated one, above which D has won.
         fooled: the same, below which D cannot tell them apart any more.
         fair: quality of the samples (`Course.quality`), below which they are bad.
@@ -53,6 +53,7 @@ class Limits:
         leap: a net's stride in its own size, above which it has been thrown away rather than taught.
     """
 
+    grace: float = 0.2
     wins: float = 0.97
     fooled: float = 0.55
     fair: float = 0.6
@@ -129,18 +130,16 @@ def lasting(strength: Column, ticks: int = LASTS) -> Column:
     return rolling(np.min, strength, ticks)
 
 
-def grown(course: Course) -> np.ndarray:
-    """Where a training is old enough that its samples say something: a tenth of the budget, and a few ticks."""
-    ticks = np.arange(len(course.history))
-    progress = course.history.progress
-    known = np.isfinite(progress) if len(progress) else np.zeros(len(ticks), bool)
-    young = known & (np.where(known, progress, 0) < GRACE) if len(progress) else known
+def grown(course: Course, limits: Limits) -> np.ndarray:
+    """Where a training is old enough that its samples say something: a share of the budget, and a few ticks."""
+    ticks, progress = np.arange(len(course.history)), course.history.progress
+    young = progress < limits.grace if len(progress) else np.zeros(len(ticks), bool)  # NaN, unknown, is not young
     return (ticks >= EARLY - 1) & ~young
 
 
 def learning(course: Course, limits: Limits) -> np.ndarray:
-    """Where the quality has risen beyond the noise over the last ticks: what is wrong may yet mend."""
-    return course.gain > limits.gain
+    """Where the samples have got better beyond the noise over the last ticks: what is wrong may yet mend."""
+    return (course.gain > limits.gain) | course.nears
 
 
 # -- rules
@@ -264,7 +263,7 @@ ANYTIME = ("divergence", "starvation", "d-overfitting", "augmentation-leak")
 
 def strengths(course: Course, limits: Limits, rules: Mapping[str, Rule] = RULES) -> dict[str, Column]:
     """How strongly each rule speaks at each tick; 0 while the training is too young for it."""
-    young = ~grown(course)
+    young = ~grown(course, limits)
     found = {}
     for name, rule in rules.items():
         with np.errstate(invalid="ignore", divide="ignore"):
