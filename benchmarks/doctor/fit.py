@@ -33,7 +33,8 @@ from gansmith.doctor.rules import ANYTIME, RULES, Limits, grown, unless
 RESULT = Path(__file__).parent.parent / "results" / "doctor.json"
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "guides" / "doctor-accuracy.md"
 SPLITS = (("ring8", "digits"), ("grid25", "fashion_mnist"))
-STEPS = (0.6, 0.75, 0.87, 1.0, 1.15, 1.35, 1.7)  # a limit is tried at these multiples of where it is
+STEPS = (0.5, 0.6, 0.75, 0.87, 1.0, 1.15, 1.35, 1.7, 2.0)  # a limit is tried at these multiples of the package's
+SHY = 0.05  # what a limit must gain to move by a factor of e
 SWEEPS = 3
 MARGINS = (0.75, 1.0, 1.25)  # strengths at which the fit lets the doctor alarm
 CHANCES = ("wins", "fooled", "remembers")  # limits that are chances: their distance from 1, or from 1/2, is scaled
@@ -166,19 +167,28 @@ def worth(runs: Sequence[Run], limits: Limits, asked: dict[str, set[str]]) -> fl
 
 
 def fit(runs: Sequence[Run], asked: dict[str, set[str]]) -> Limits:
-    """Limits by coordinate ascent from the starting values; of equal ones the nearest to the start."""
-    limits = Limits()
-    best = worth(runs, limits, asked)
+    """Limits by coordinate ascent from the package's; what a limit gains must be worth its way."""
+    steps = {f.name: 1.0 for f in dataclasses.fields(Limits)}
+
+    def value(steps: dict[str, float]) -> float:
+        return worth(runs, moved(steps), asked) - SHY * sum(abs(np.log(s)) for s in steps.values())
+
+    best = value(steps)
     for _ in range(SWEEPS):
         before = best
-        for name in [f.name for f in dataclasses.fields(Limits)]:
-            for step in sorted(STEPS, key=lambda s: abs(np.log(s))):
-                tried = dataclasses.replace(limits, **{name: scaled(name, getattr(limits, name), step)})
-                if (value := worth(runs, tried, asked)) > best + 1e-9:
-                    best, limits = value, tried
+        for name in steps:
+            for step in STEPS:
+                if (found := value(steps | {name: step})) > best + 1e-9:
+                    best, steps = found, steps | {name: step}
         if best - before < 1e-6:
             break
-    return limits
+    return moved(steps)
+
+
+def moved(steps: dict[str, float]) -> Limits:
+    """The package's limits, each times its step."""
+    start = Limits()
+    return dataclasses.replace(start, **{k: scaled(k, getattr(start, k), v) for k, v in steps.items() if v != 1})
 
 
 def scaled(name: str, value: float, step: float) -> float:

@@ -23,7 +23,7 @@ ACTED = "doctor acts:"
 TOO_LATE = 0.9  # share of the budget after which a change is not worth it
 ACTS = 3  # changes that it may make in one run
 HEALTHY = "healthy"
-FORGETS = 3  # ticks without a sign of it until a problem is said to be over
+FORGETS = 4  # ticks without a sign of it until a problem is said to be over
 
 
 class Doctor:

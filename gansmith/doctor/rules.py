@@ -14,7 +14,7 @@ import numpy as np
 from gansmith.doctor.course import SPAN, Course, rolling, shifted
 from gansmith.doctor.history import Column
 
-LASTS = 2  # ticks that a sign must hold
+LASTS = 3  # ticks that a sign must hold
 EARLY = 4  # ticks before which nothing is said of the course
 RISES = 0.1  # of the recall over four ticks: more is no collapse, or one that mends
 MENDS = 0.8  # of what was missing four ticks ago: below, the samples come to what they left out
@@ -57,7 +57,7 @@ class Limits:
     wins: float = 0.97
     fooled: float = 0.55
     fair: float = 0.6
-    stuck: float = 0.15
+    stuck: float = 0.12
     been: float = 0.3
     worse: float = 3.0
     far: float = 0.2
@@ -68,7 +68,7 @@ class Limits:
     covered: float = 0.6
     missing: float = 0.1
     lost: float = 0.7
-    sway: float = 0.35
+    sway: float = 0.5
     remembers: float = 0.8
     copies: float = 0.3
     leak: float = 0.25
@@ -238,7 +238,7 @@ def under_training(course: Course, limits: Limits) -> Column:
 
 def starvation(course: Course, limits: Limits) -> Column:
     """The device waits for data."""
-    return lasting(over(course["waiting"], limits.waiting), 3)
+    return lasting(over(course["waiting"], limits.waiting))
 
 
 RULES: Mapping[str, Rule] = {

@@ -213,7 +213,7 @@ def test_it_speaks_when_a_state_changes_and_never_again(tmp_path: Path) -> None:
 
 
 def test_a_sign_that_comes_and_goes_is_no_stream(tmp_path: Path) -> None:
-    flicker = np.array([0.5] * 6 + [0.9, 0.9, 0.5, 0.9, 0.9] * 4 + [0.9] * 4)
+    flicker = np.array([0.5] * 6 + [0.9, 0.9, 0.9, 0.5, 0.9] * 4 + [0.9] * 4)
     lines = spoken(bedside(tmp_path), rows(30, memory=flicker))
     assert sum("D over-fits" in line for line in lines) == 1
 

@@ -77,7 +77,7 @@ def test_a_rule_is_silent_without_its_signs(problem: str) -> None:
 
 def test_the_beginning_is_found() -> None:
     finding = next(f for f in diagnose(history(**SICK["d-overfitting"])).findings if f.problem == "d-overfitting")
-    assert finding.since == round(100_000 * 7 / (TICKS - 1))  # the sign must last two ticks: the 6th and the 7th
+    assert finding.since == round(100_000 * 8 / (TICKS - 1))  # the sign must last three ticks: the 6th to the 8th
 
 
 @pytest.mark.parametrize(("ticks", "until"), [(2, 1.0), (3, 1.0), (12, 0.05)])
