@@ -86,7 +86,7 @@ def divergence(course: Course, limits: Limits) -> Case:
             "distance",
             last(course.distance),
             1.0,
-            "Their distance to the data is {value} times that of a new generator.",
+            "Their distance to the data is {value} times that of an untrained generator.",
         ),
         Number("leap", leap, 0.01, "A step has moved a net by {value} of its own size; {reference} is usual."),
         Number(
