@@ -225,4 +225,5 @@ class Discriminates:
 
     def logits(self, nets: Nets, x: Tensor) -> Tensor:
         """Logits (N,) of samples x (N, ...): higher for what D takes to be real."""
-        return nets[self.critic](x)  # type: ignore[no-any-return]
+        logits: Tensor = nets[self.critic](x)
+        return logits

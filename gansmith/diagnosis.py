@@ -35,6 +35,7 @@ from gansmith.scoring import evaluate
 from gansmith.session import reopen_session
 
 AUDITED = 1000  # samples
+FEWEST = 40  # samples without a training that can be diagnosed
 
 
 def diagnose(path: str | Path | np.ndarray, *, against: Any = None, audit: bool = False) -> Diagnosis:
@@ -114,7 +115,7 @@ def _samples(path: str | Path | np.ndarray, against: Any) -> Any:
         raise GansmithError(f"{dataset.spec.name} has too few images to hold samples against.")
     every = whole(reference(samples))
     order = torch.randperm(every.count, generator=torch.Generator().manual_seed(0)).numpy()
+    if every.count < FEWEST:
+        raise GansmithError(f"{samples.spec.name} holds {every.count} samples: give at least {FEWEST}.")
     fake = every.at(np.sort(order[: min(real.size, SAMPLES)])).tensor()
-    if len(fake) < 40:
-        raise GansmithError(f"{samples.spec.name} holds {len(fake)} samples: give at least 40.")
     return snapshot(fake, real, str(path) if not isinstance(path, np.ndarray) else "samples")

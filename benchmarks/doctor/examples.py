@@ -1,6 +1,6 @@
 """One worked example of each finding: train it sick, and write docs/guides/doctor-examples.md with curves and words.
 
-    python benchmarks/doctor/examples.py --out zoo                      a quarter of an hour; the page and its pictures
+    python benchmarks/doctor/examples.py --out zoo                      the page and its pictures
     python benchmarks/doctor/examples.py --out zoo --names starvation   train only some, and print what the doctor says
 
 Runs of the zoo that play.py has left in the same folder are taken as they are.
@@ -79,7 +79,7 @@ def slow() -> Any:
         time.sleep(0.05)
         return fetch(*args, **options)
 
-    data.fetch = late  # type: ignore[method-assign]
+    data.fetch = late
     return data
 
 
@@ -163,7 +163,7 @@ HEAD = """# What each finding looks like
 
 One training for each problem that [the doctor](doctor.md) knows, made sick on purpose: what was done to it, its curves,
 and what `gansmith doctor` says. A dotted line marks the tick at which a finding begins. Images are of 16 px, so that
-all of these together train in a quarter of an hour:
+each trains in minutes:
 
     python benchmarks/doctor/examples.py --out zoo
 

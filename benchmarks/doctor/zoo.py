@@ -269,13 +269,15 @@ def known(out: Path) -> list[dict[str, Any]]:
     in so short a training is less than what held-out samples have.
     """
     found = [json.loads(path.read_text()) for path in sorted(out.glob("*/truth.json"))]
+    sound = {}
+    for data in SETS:
+        base = [f for f in found if f["data"] == data and f["name"] == BASELINE] or [{}]
+        sound[data] = [float(np.median([f.get(k, 1.0) for f in base])) for k in ("coverage", "precision")]
     for facts in found:
-        base = [f for f in found if f["data"] == facts["data"] and f["name"] == BASELINE] or [{}]
-        coverage, precision = (float(np.median([f.get(k, 1.0) for f in base])) for k in ("coverage", "precision"))
         fault = FAULTS.get(facts["name"])
         facts["key"] = f"{facts['data']}-{facts['name']}-{facts['seed']}"
         facts["expected"] = fault.expected if fault else ()
-        facts["sick"] = bool(facts["failed"] or (fault and fault.data)) or sick(facts, coverage, precision)
+        facts["sick"] = bool(facts["failed"] or (fault and fault.data)) or sick(facts, *sound[facts["data"]])
     return found
 
 

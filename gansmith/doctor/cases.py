@@ -80,6 +80,7 @@ def _strides(course: Course) -> Number:
 
 def divergence(course: Course, limits: Limits) -> Case:
     leap = last(course.leap)
+    leaps = leap >= limits.leap
     numbers = [
         _quality(course),
         Number(
@@ -96,8 +97,7 @@ def divergence(course: Course, limits: Limits) -> Case:
             "Numbers that are not finite sent the training back to a checkpoint {value} times.",
         ),
     ]
-    left_out = {"retries": not numbers[-1].value, "leap": not leap >= limits.leap}
-    leaps = leap >= limits.leap
+    left_out = {"retries": not numbers[-1].value, "leap": not leaps}
     return Case(
         "divergence: the steps are as large as the nets" if leaps else "divergence: the samples have got much worse",
         "critical",
@@ -282,7 +282,7 @@ def memorisation(course: Course, limits: Limits) -> Case:
             "copies",
             last(course["copies"]),
             0.05,
-            "{value} of the samples lie nearer to the training set than 95 % of held-out ones; {reference} is normal.",
+            "{value} of the samples lie nearer to the training set than 95 % of new real ones; {reference} is normal.",
             True,
         ),
         Number(

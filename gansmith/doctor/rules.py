@@ -44,7 +44,7 @@ class Limits:
         lost: share of the best coverage so far that must be left.
         sway: share of the samples that change region from tick to tick.
         remembers: chance that D ranks a training sample above a held-out one.
-        copies: share of samples nearer to the training set than 95 % of the held-out ones are.
+        copies: share of samples nearer to the training set than 95 % of new real ones are.
         leak: share of samples that are nearer to mirrored data, beyond that of held-out samples.
         gain: share by which the quality still rises over the last ticks of a training.
         waiting: share of the time that goes into drawing data.
