@@ -298,6 +298,9 @@ def test_samples_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     photos = rng.integers(0, 256, (200, 8, 8, 3), dtype=np.uint8)
     photos[..., 2] //= 4
+    with pytest.raises(GansmithError, match="holds 30 samples: give at least 40"):
+        gansmith.diagnose(photos[:30], against=photos)
+    assert gansmith.diagnose(rng.permutation(photos), against=photos[:60]).ticks == 1  # few real images are no reason
     healthy = gansmith.diagnose(rng.permutation(photos), against=photos)
     assert healthy.ticks == 1 and all(f.problem != "mode-collapse" for f in healthy.findings)
     same = np.repeat(photos[:1], 100, 0)

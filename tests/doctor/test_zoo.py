@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made import CONFIG, FACTS, history, rows
+from made import CONFIG, FACTS, TICKS, history, rows
 
 from gansmith import recipes
 from gansmith.auto import make
@@ -83,6 +83,25 @@ def test_scores_of_a_doctor(load: Any) -> None:
     assert found.counts == {"healthy": 2, "sick": 3, "mild": 1}
     assert found.confusion["collapse"] == {"mode-collapse": 1, "none": 1}
     assert 0 < found.detection <= 0.4
+
+
+def test_the_page_of_the_scores(load: Any) -> None:
+    fit, publish = load("fit"), load("publish")
+    runs = [
+        run(fit, "nonsaturating", False, []),
+        run(fit, "small_latent", True, ["mode-collapse"], diversity=0.1),
+        run(fit, "small_latent", True, ["mode-collapse"]),  # missed
+    ]
+    found = fit.judged(runs, Limits(), fit.dependencies(runs))
+    lines = publish.page(found, fit.score(runs, [[["folk"]] * TICKS] * 3)).splitlines()
+    assert "| sick runs with an alarm (mean over the faults) | 50 % | 100 % |" in lines
+    assert "| healthy runs with an alarm at any tick | 0 % | 100 % |" in lines
+    assert lines[-4:] == [
+        "| | mode-collapse | none |",
+        "|---|---|---|",
+        "| small_latent | 1 | 1 |",
+        "| nonsaturating |  | 1 |",
+    ]
 
 
 def test_the_fit_finds_limits_that_separate(load: Any) -> None:
