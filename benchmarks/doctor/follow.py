@@ -1,6 +1,9 @@
 """Does the doctor's first prescription help? Each sick run of the zoo once more, with the one change that it advises.
 
     python benchmarks/doctor/follow.py --out zoo                  after play.py: as long again
+    python benchmarks/doctor/follow.py --out zoo --seeds 3        three of the five seeds
+
+A run that was followed already is not trained again.
 
 Seed, budget and data are the same; "put the data right" and "collect more data" are followed with the sound data of the
 set. A run has improved when its coverage rose, or its kernel distance fell, by more than 1.96 standard errors of the
@@ -24,7 +27,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 import yaml
 from play import play
-from zoo import Case, cases, known
+from zoo import SEEDS, SETS, Case, cases, known
 
 from gansmith.doctor import diagnose, from_rows
 from gansmith.doctor.findings import Finding
@@ -57,7 +60,12 @@ def followed(case: Case, finding: Finding) -> Case | None:
     if not change.fields:
         return None
     fields = {k: tuple(v) if isinstance(v, list) else v for k, v in change.fields.items()}
-    return case._replace(name=f"{case.name}+{'+'.join(fields)}", options=options | fields)
+    named = "+".join(f"{k}={_shown(v)}" for k, v in fields.items())
+    return case._replace(name=f"{case.name}+{named}", options=options | fields)
+
+
+def _shown(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def improved(before: dict[str, Any], after: dict[str, Any]) -> bool:
@@ -82,10 +90,12 @@ def follow(case: Case, before: dict[str, Any], out: Path) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs")
+    parser.add_argument("--sets", nargs="*", default=list(SETS), choices=SETS)
+    parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     args = parser.parse_args()
     sick = {facts["key"]: facts for facts in known(args.out) if facts["sick"] and facts["expected"]}
-    todo = [c for c in cases() if c.key in sick]
+    todo = [c for c in cases(tuple(args.sets), args.seeds) if c.key in sick]
     found = []
     with ProcessPoolExecutor(args.jobs) as pool:
         for job in as_completed([pool.submit(follow, case, sick[case.key], args.out) for case in todo]):

@@ -9,6 +9,7 @@ from gansmith.doctor.history import History
 
 FEW, VERY_FEW = 1000, 200  # training samples; a GAN without augmentation learns them by heart
 FLAT, REPEATED, ONE_CLASS = 0.1, 0.1, 0.95  # shares of the samples
+AGAIN = 0.9  # share of repeated samples in a random part, above which there are but few different ones
 DIM = 0.1  # standard deviation of images in [-1, 1]; of ordinary sets it is 0.3 to 0.7
 SCALE = (0.1, 5.0)  # standard deviation of points
 SWAPPED = 2.0  # times nearer to the data with the channels turned round
@@ -69,11 +70,20 @@ def _contents(facts: Mapping[str, float]) -> Iterator[Finding]:
             "They teach the generator to draw nothing.",
             "Take the flat images out: gansmith check DATA names them.",
         )
-    if facts.get("repeated", 0.0) > REPEATED:
+    repeated = Number("repeated", facts.get("repeated", 0.0), 0.0, "{value} of the samples equal another one.", True)
+    if repeated.value > AGAIN:
+        yield _fault(
+            "there are but a few samples, again and again",
+            "critical",
+            repeated,
+            "So few different samples are learned by heart, by D within minutes and then by G.",
+            "Collect more data: without its duplicates this set is far too small.",
+        )
+    elif repeated.value > REPEATED:
         yield _fault(
             "many samples are the same",
             "warning",
-            Number("repeated", facts["repeated"], 0.0, "{value} of the samples equal another one.", True),
+            repeated,
             "A sample that is there many times weighs as much as many; it is drawn again and again.",
             "Take the duplicates out: gansmith check DATA names them.",
         )

@@ -139,6 +139,7 @@ def test_a_retry_counts_as_divergence() -> None:
         ({"std": 50.0}, "points", "unit scale"),
         ({"flat": 0.5}, "image", "one colour"),
         ({"repeated": 0.5}, "image", "same"),
+        ({"repeated": 0.95}, "points", "a few samples, again and again"),
         ({"largest_class": 1.0, "classes": 10.0}, "image", "one class"),
         ({"count": 90.0}, "image", "too few"),
         ({"swapped": 5.0}, "image", "order"),
