@@ -20,8 +20,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gansmith import recipes
-from gansmith.core import DataSpec, Generates, Nets, Recipe
+from gansmith import helpers, recipes
+from gansmith.abilities import Generates
+from gansmith.core import DataSpec, Nets, Recipe
 from gansmith.engine import checkpoint, faster
 from gansmith.engine.devices import choose_precision, find_device
 from gansmith.engine.display import count, duration
@@ -337,7 +338,7 @@ def load_checkpoint(folder: RunDir, path: Path, raw: bool, device: str, precisio
     recipe = recipe_of(config, folder)
     spec = DataSpec(**fields_from_yaml(config["data"]["spec"]))
     with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they are
-        nets = recipe.build(spec)
+        nets = helpers.assemble(recipe, spec)
     saved = checkpoint.load_nets(path)
     averages = {k.removeprefix("ema."): v for k, v in saved.items() if k.startswith("ema.")}
     plain = {k: v for k, v in saved.items() if not k.startswith("ema.")}

@@ -23,7 +23,8 @@ def settle(
     """The recipe that will be played, and the settings that were chosen for the user.
 
     A field given by the user wins over the preset, which wins over the automatic value, which wins over the
-    recipe's default. With a preset nothing is automatic: a preset is a complete published configuration.
+    recipe's default. With a preset nothing is automatic but what
+    the data alone decide: a preset is a complete published configuration.
 
     Raises:
         GansmithError: an unknown field or preset, a value out of range, data that the recipe cannot learn.
@@ -34,7 +35,8 @@ def settle(
             f"{cls.__name__} has no preset {preset!r} (there are: {there}).{did_you_mean(preset, cls.presets)}"
         )
     values = dict(cls.presets[preset]) if preset is not None else {}
-    auto = {} if preset is not None else {k: v for k, v in cls.suggest(data, device).items() if k not in given}
+    chosen = cls.bound(data) | ({} if preset is not None else cls.suggest(data, device))
+    auto = {k: v for k, v in chosen.items() if k not in given}
     recipe = make(cls, values | {k: v.value for k, v in auto.items()} | dict(given))
     recipe.check(data)
     return recipe, auto

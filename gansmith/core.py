@@ -28,6 +28,13 @@ Terms = dict[str, Tensor]
 
 Optim = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
+RANGES: Mapping[str, tuple[float, float]] = {
+    "dropout_g": (0.0, 0.9),
+    "smoothing": (0.0, 0.5),
+    "label_flips": (0.0, 0.5),
+}
+"""Of the fields that all recipes share; a recipe's own `ranges` come before them."""
+
 
 def adam(lr: float, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0.0) -> Optim:
     """How to make a fused Adam (one pass over memory instead of about ten)."""
@@ -116,7 +123,44 @@ class Setting(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe(ABC):
+class Helpers:
+    """Tricks of the trade that any recipe can switch on; `gansmith.helpers` does what they say.
+
+    Args:
+        feature_matching: weight of |E f(x) - E f(G(z))|^2 in G's cost, f the last hidden features of D
+            (arXiv:1606.03498); 0 is off.
+        instance_noise: standard deviation of normal noise on all that D sees, falling to 0 over the training
+            (Sonderby et al. 2017, arXiv:1610.04490).
+        historical_averaging: weight of |p - mean of p so far|^2 in every player's cost, p its parameters
+            (arXiv:1606.03498); 0 is off.
+        pack: samples that D judges together (PacGAN, arXiv:1712.04086); 1 is off.
+        virtual_batch_norm: BatchNorm in G takes its statistics from a fixed batch of latents and the sample itself
+            (arXiv:1606.03498).
+        dropout_g: share of G's hidden activations that are dropped in training; samples are drawn without.
+        label_flips: share of the real and of the generated samples that D's cost takes for the other kind.
+    """
+
+    feature_matching: float = 0.0
+    instance_noise: float = 0.0
+    historical_averaging: float = 0.0
+    pack: int = 1
+    virtual_batch_norm: bool = False
+    dropout_g: float = 0.0
+    label_flips: float = 0.0
+
+    def flipped(self, real_logits: Tensor, fake_logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (N,) of real and of generated samples for D's cost, a share `label_flips` of them exchanged."""
+        if not self.label_flips:
+            return real_logits, fake_logits
+        n = min(len(real_logits), len(fake_logits))
+        flip = torch.rand(n, device=real_logits.device) < self.label_flips
+        a, b = real_logits[:n], fake_logits[:n]
+        real = torch.cat([torch.where(flip, b, a), real_logits[n:]])
+        return real, torch.cat([torch.where(flip, a, b), fake_logits[n:]])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe(Helpers, ABC):
     """A GAN: hyperparameters, networks and the algorithm box. Final: no recipe subclasses another.
 
     Args:
@@ -148,7 +192,7 @@ class Recipe(ABC):
             for v in value if isinstance(value, tuple) else (value,):
                 if isinstance(v, bool) or not isinstance(v, (int, float)):
                     continue
-                low, high = self.ranges.get(f.name, (0.0 if "float" in str(f.type) else 1, math.inf))
+                low, high = {**RANGES, **self.ranges}.get(f.name, (0.0 if "float" in str(f.type) else 1, math.inf))
                 if not (low <= v <= high) or not math.isfinite(v):
                     valid = f"between {low} and {high}" if math.isfinite(high) else f"a finite number of at least {low}"
                     raise GansmithError(f"{f.name} = {v} is out of range: give {valid}.")
@@ -164,6 +208,11 @@ class Recipe(ABC):
     @classmethod
     def suggest(cls, data: DataSpec, device: torch.device) -> dict[str, Setting]:
         """Automatic values for fields that the user did not set, each with its reason."""
+        return {}
+
+    @classmethod
+    def bound(cls, data: DataSpec) -> dict[str, Setting]:
+        """Values that the data alone decide, with a preset or without."""
         return {}
 
     def check(self, data: DataSpec) -> None:
@@ -190,40 +239,3 @@ class Recipe(ABC):
                 f"batch = {self.batch} does not divide over {world} processes: choose a multiple of {world}."
             )
         return replace(self, batch=self.batch // world)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Generates:
-    """Ability: latents -> samples. By default standard normal latents (N, z_dim) and the network "G".
-
-    Evaluation, explorer and export ask `isinstance(recipe, Generates)`, never for a recipe's name.
-
-    Args:
-        z_dim: size of the latent.
-    """
-
-    averaged: ClassVar[tuple[str, ...]] = ("G",)
-
-    z_dim: int = 128
-
-    def draw_latents(
-        self, n: int, device: torch.device | str = "cpu", generator: torch.Generator | None = None
-    ) -> Tensor:
-        """Latents z (N, z_dim) from the prior."""
-        return torch.randn(n, self.z_dim, device=device, generator=generator)
-
-    def generate(self, nets: Nets, z: Tensor) -> Tensor:
-        """Samples (N, ...) from latents z (N, z_dim); images in about [-1, 1]."""
-        return nets["G"](z)  # type: ignore[no-any-return]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Discriminates:
-    """Ability: samples -> logits of the network `critic`. The doctor asks for it, to see what that makes of samples."""
-
-    critic: ClassVar[str] = "D"
-
-    def logits(self, nets: Nets, x: Tensor) -> Tensor:
-        """Logits (N,) of samples x (N, ...): higher for what D takes to be real."""
-        logits: Tensor = nets[self.critic](x)
-        return logits

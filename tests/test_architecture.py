@@ -22,12 +22,13 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 ANY = {
     *("core", "objectives", "penalties", "nn", "nets", "data", "engine", "evaluation", "doctor", "explore", "export"),
     *("auto", "places", "recipes", "judging", "doctoring", "session", "api", "scoring", "cli", "__init__"),
-    "diagnosis",
+    *("abilities", "diagnosis", "helpers"),
 }
 """Every room, except the zoo: nobody imports that by a statement."""
 
 ROOMS: dict[str, set[str]] = {
     "core": set(),
+    "abilities": {"core"},
     "auto": {"core"},
     "places": set(),
     "recipes": {"core"},
@@ -36,12 +37,13 @@ ROOMS: dict[str, set[str]] = {
     "nn": set(),
     "nets": {"nn"},
     "data": {"core", "places"},
-    "zoo": {"auto", "core", "objectives", "penalties", "nn", "nets", "data"},
-    "engine": {"core"},
+    "helpers": {"abilities", "core", "nn"},
+    "zoo": {"abilities", "auto", "core", "objectives", "penalties", "nn", "nets", "data"},
+    "engine": {"abilities", "core", "helpers"},
     "evaluation": {"engine", "places"},
-    "doctor": {"core", "evaluation", "engine"},
-    "explore": {"core", "engine", "evaluation"},
-    "export": {"core", "engine"},
+    "doctor": {"abilities", "core", "evaluation", "engine"},
+    "explore": {"abilities", "core", "engine", "evaluation"},
+    "export": {"abilities", "core", "engine"},
     "judging": {"data", "engine", "evaluation", "places"},
     "doctoring": {"recipes", "data", "doctor", "evaluation"},
     "session": ANY - {"api", "scoring", "diagnosis", "cli"},
@@ -54,7 +56,7 @@ ROOMS: dict[str, set[str]] = {
 }
 """Which rooms of gansmith a room may import, besides itself. All may import `errors`, which imports none."""
 
-ONLY_TORCH = {"core", "objectives", "penalties", "nn", "nets", "zoo"}
+ONLY_TORCH = {"abilities", "core", "helpers", "objectives", "penalties", "nn", "nets", "zoo"}
 """Rooms whose only library, besides the standard one, is torch."""
 
 DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml", "lightning": "lightning-fabric", "sklearn": "scikit-learn"}

@@ -26,7 +26,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from gansmith.core import Generates, Recipe
+from gansmith.abilities import Generates
+from gansmith.core import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)

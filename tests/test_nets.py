@@ -343,7 +343,7 @@ def test_r3gan_labels() -> None:
     assert fake.shape == (3, *IMAGE) and logits.shape == (3,)
     assert not torch.allclose(fake[0], fake[1]) and logits.unique().numel() == 3
     torch.testing.assert_close(D(x, y.flip(0)), logits.flip(0))
-    features = D.head(D.body(D.start(x[:1])))
+    features = D.out(D.trunk(x[:1]))
     torch.testing.assert_close(logits, D.embed.weight @ features[0])
 
 

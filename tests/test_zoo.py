@@ -17,8 +17,9 @@ from torch import Tensor
 
 import gansmith
 from gansmith import recipes
+from gansmith.abilities import Discriminates, Generates
 from gansmith.cli.parse import explain
-from gansmith.core import DataSpec, Discriminates, Generates, Player, Recipe, Terms
+from gansmith.core import DataSpec, Helpers, Player, Recipe, Terms
 from gansmith.data import Dataset, Stream, open_data
 from gansmith.engine import checkpoint
 from gansmith.engine.game import Game
@@ -186,10 +187,11 @@ def test_one_sample_a_move_is_enough(name: str, cache: Path) -> None:
 
 
 def choices(cls: type[Recipe]) -> list[tuple[str, Any]]:
-    """Every value of every field that is a word or a switch."""
-    hints = get_type_hints(cls)
-    words = [(f.name, v) for f in dataclasses.fields(cls) for v in get_args(hints[f.name]) if is_word(hints[f.name])]
-    return words + [(f.name, v) for f in dataclasses.fields(cls) if hints[f.name] is bool for v in (False, True)]
+    """Every value of every field of its own that is a word or a switch."""
+    hints, shared = get_type_hints(cls), {f.name for f in dataclasses.fields(Helpers)}
+    own = [f.name for f in dataclasses.fields(cls) if f.name not in shared]
+    words = [(name, v) for name in own for v in get_args(hints[name]) if is_word(hints[name])]
+    return words + [(name, v) for name in own if hints[name] is bool for v in (False, True)]
 
 
 def is_word(hint: Any) -> bool:

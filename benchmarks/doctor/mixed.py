@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
-from gansmith.core import Clock, Data, DataSpec, Discriminates, Generates, Move, Nets, Player, Recipe, adam
+from gansmith.abilities import Discriminates, Generates
+from gansmith.core import Clock, Data, DataSpec, Move, Nets, Player, Recipe, adam
 from gansmith.nets.pair import pair
 from gansmith.objectives import nonsaturating_d, nonsaturating_g
 

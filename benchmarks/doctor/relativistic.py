@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gansmith.core import Clock, Data, DataSpec, Discriminates, Generates, Move, Nets, Player, Recipe, adam
+from gansmith.abilities import Discriminates, Generates
+from gansmith.core import Clock, Data, DataSpec, Move, Nets, Player, Recipe, adam
 from gansmith.nets.pair import pair
 from gansmith.objectives import relativistic_d, relativistic_g
 from gansmith.penalties import gradient_square

@@ -41,7 +41,8 @@ class Points:
 
     @property
     def spec(self) -> DataSpec:
-        return DataSpec(self.name, "points", (2,))
+        classes = tuple(map(str, range(len(self.modes))))
+        return DataSpec(self.name, "points", (2,), fields=("x", "y") if classes else ("x",), classes=classes)
 
     @property
     def fingerprint(self) -> str:
@@ -65,6 +66,10 @@ class Points:
     def draw(self, n: int, device: torch.device | str = "cpu") -> Tensor:
         """Fresh samples (n, 2), float32, about unit scale, from torch's global random state."""
         return self.draw_from(n, device)
+
+    def labels(self, x: Tensor) -> Tensor:
+        """For samples x (N, 2) the mode (N,), int64: the one with the nearest centre."""
+        return torch.cdist(x.float(), self.modes.to(x.device)).argmin(1)
 
     def coverage(self, samples: Tensor, within: float = 4.0) -> tuple[int, float]:
         """How many modes the samples (N, 2) cover, and the share of them that is of high quality (0 to 1).

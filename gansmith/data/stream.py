@@ -75,7 +75,8 @@ class Stream:
 
     def _fetch(self, start: int, n: int) -> tuple[Tensor, ...]:
         if isinstance(self.dataset, Points):
-            return (self.dataset.draw(n, self.device),)
+            x = self.dataset.draw(n, self.device)
+            return tuple(x if name == "x" else self.dataset.labels(x) for name in self.draws)
         return self.dataset.fetch(self.positions(start, n), self.draws, self.device)
 
     def positions(self, start: int, n: int) -> np.ndarray:

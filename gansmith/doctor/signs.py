@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gansmith.core import Discriminates, Generates, Nets
+from gansmith.abilities import Discriminates, Generates
+from gansmith.core import Nets
 from gansmith.doctor.real import NEIGHBOUR, Real, features
 from gansmith.engine.game import Game
 from gansmith.evaluation.copying import mann_whitney_z

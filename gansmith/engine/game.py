@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from gansmith import helpers
 from gansmith.core import Clock, Data, DataSpec, Nets, Player, Recipe, Terms
 from gansmith.errors import GansmithError
 
@@ -85,7 +86,7 @@ class Game:
         self.strides: dict[str, float] = {}  # by net, see `stride`
         self.doubts: dict[tuple[str, ...], Tensor] = {}  # by the names of a move's values
         seed_everywhere(seed)
-        nets = recipe.build(spec).to(self.device)
+        nets = helpers.assemble(recipe, spec).to(self.device)
         self.nets: Nets = nets.to(memory_format=torch.channels_last) if channels_last else nets  # type: ignore[call-overload]
         self.nets.train()
         self.ema = Nets({k: copy.deepcopy(self.nets[k]) for k in recipe.averaged})
@@ -99,7 +100,7 @@ class Game:
         Raises Diverged on the first term or gradient that is not finite."""
         seed_everywhere(self.seed, self.clock.round, self.rank, self.retries)
         self.feed.seek(self.clock.seen)
-        moves = self.recipe.round(self.nets, self.feed, self.clock)
+        moves = helpers.play(self.recipe, self.nets, self.feed, self.clock)
         while (move := self._next(moves)) is not None:
             player, terms = move
             if only is None or only in player.nets:

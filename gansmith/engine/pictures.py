@@ -69,9 +69,9 @@ def scatter(fake: Tensor, real: Tensor | None = None) -> Image.Image:
     return Image.open(buffer)
 
 
-def picture(samples: Tensor, real: Tensor | None = None) -> Image.Image:
-    """A grid of images (N, C, H, W) or a scatter plot of points (N, D)."""
-    return grid(samples) if samples.ndim == 4 else scatter(samples, real)
+def picture(samples: Tensor, real: Tensor | None = None, columns: int | None = None) -> Image.Image:
+    """A grid of images (N, C, H, W), of so many columns, or a scatter plot of points (N, D)."""
+    return grid(samples, columns) if samples.ndim == 4 else scatter(samples, real)
 
 
 def save_picture(image: Image.Image, path: Path) -> None:
@@ -79,13 +79,14 @@ def save_picture(image: Image.Image, path: Path) -> None:
     write_file(path, lambda temporary: image.save(temporary))
 
 
-def save_samples(samples: Tensor, out: Path, kind: str = "image") -> None:
+def save_samples(samples: Tensor, out: Path, kind: str = "image", columns: int | None = None) -> None:
     """Write samples to a `.png` (grid or scatter), a `.npz` (array `samples`) or a folder (one PNG each; images only).
 
     Args:
         samples: images (N, C, H, W) in [-1, 1] or points (N, D).
         out: the file or folder; its parents are made.
         kind: "image" or "points".
+        columns: of a grid; None = as many as rows.
 
     Raises:
         GansmithError: another suffix, points to a folder, or a place that cannot be written.
@@ -97,7 +98,7 @@ def save_samples(samples: Tensor, out: Path, kind: str = "image") -> None:
     if suffix == ".npz":
         write_file(out, lambda path: np.savez_compressed(path, samples=samples.detach().float().cpu().numpy()))
     elif suffix == ".png":
-        save_picture(picture(samples), out)
+        save_picture(picture(samples, columns=columns), out)
     elif suffix:
         raise GansmithError(f"{out}: samples go to a folder, a .png grid or a .npz file, not to {out.suffix}.")
     elif kind != "image":

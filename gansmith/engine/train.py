@@ -15,7 +15,8 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from gansmith.core import Generates, Nets
+from gansmith.abilities import Generates
+from gansmith.core import Nets
 from gansmith.engine import checkpoint, pictures
 from gansmith.engine.devices import Place
 from gansmith.engine.display import Display, count, duration
@@ -291,9 +292,9 @@ class Trainer:
         if not isinstance(self.game.recipe, Generates):
             return
         images = self.game.spec.kind == "image"
-        fake = self.sample(SHOWN if images else SHOWN_POINTS)
+        fake, columns = self.gallery(SHOWN if images else SHOWN_POINTS)
         path = self.run.samples / f"{checkpoint.name_of(self.game.clock.seen)}.png"
-        pictures.save_picture(pictures.picture(fake, self.real), path)
+        pictures.save_picture(pictures.picture(fake, self.real, columns), path)
         if self.real is not None and not (self.run.samples / "real.png").exists():
             pictures.save_picture(
                 pictures.picture(self.real[:SHOWN] if images else self.real), self.run.samples / "real.png"
@@ -301,10 +302,23 @@ class Trainer:
 
     def sample(self, n: int) -> Tensor:
         """n samples of the averaged generator from the same latents at every call."""
-        recipe = self.game.recipe
-        assert isinstance(recipe, Generates)
-        nets = Nets({**self.game.nets, **self.game.ema})
-        z = recipe.draw_latents(n, generator=torch.Generator().manual_seed(self.game.seed))
+        return self._made(self._recipe().draw_latents(n, generator=self._fixed()))
+
+    def gallery(self, n: int) -> tuple[Tensor, int | None]:
+        """About n samples for a picture, always of the same latents, and its columns (`Generates.gallery`)."""
+        z, columns = self._recipe().gallery(self.game.spec, n, self._fixed())
+        return self._made(z), columns
+
+    def _recipe(self) -> Generates:
+        assert isinstance(self.game.recipe, Generates)
+        return self.game.recipe
+
+    def _fixed(self) -> torch.Generator:
+        return torch.Generator().manual_seed(self.game.seed)
+
+    def _made(self, z: Tensor) -> Tensor:
+        """Samples (N, ...) of the averaged generator, on the CPU."""
+        recipe, nets = self._recipe(), Nets({**self.game.nets, **self.game.ema})
         with torch.no_grad():
             parts = [recipe.generate(nets, part.to(self.game.device)).float().cpu() for part in torch.split(z, 256)]
         return torch.cat(parts)

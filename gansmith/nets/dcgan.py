@@ -71,6 +71,8 @@ class Discriminator(nn.Module):
         shape: (C, H, W), H = W one of `shapes.RESOLUTIONS`.
         width: channels at half the first resolution.
         norm: "batch", "none", or "layer"; per-sample gradient penalties (WGAN-GP, R1) need one of the last two.
+
+    `trunk` gives its last hidden features, `features` of them a sample, and `head` the logits of those.
     """
 
     def __init__(self, shape: tuple[int, ...], width: int = 64, norm: str = "batch") -> None:
@@ -83,6 +85,16 @@ class Discriminator(nn.Module):
             layers += [normal_(nn.Conv2d(a, b, k, 2, 1, bias=bias)), _norm(norm, b), nn.LeakyReLU(0.2)]
         self.body = nn.Sequential(*layers)
         self.out = normal_(nn.Conv2d(widths[-1], 1, 4, bias=False))
+        self.features = 16 * widths[-1]
 
     def forward(self, x: Tensor) -> Tensor:
-        return in_float32(self.out, self.body(channels_last(self.start(x)))).flatten()
+        return self.head(self.trunk(x))
+
+    def trunk(self, x: Tensor) -> Tensor:
+        """The last hidden features (N, C, 4, 4)."""
+        features: Tensor = self.body(channels_last(self.start(x)))
+        return features
+
+    def head(self, h: Tensor) -> Tensor:
+        """Logits (N,) of the last hidden features."""
+        return in_float32(self.out, h).flatten()

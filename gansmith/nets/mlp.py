@@ -72,6 +72,16 @@ class Discriminator(nn.Module):
         self.body = _hidden(prod(shape), hidden, norm, slope, spectral)
         out = nn.Linear(hidden[-1], 1)
         self.out = spectral_norm(out) if spectral else out
+        self.features = hidden[-1]
 
     def forward(self, x: Tensor) -> Tensor:
-        return in_float32(self.out, self.body(x.flatten(1))).squeeze(1)
+        return self.head(self.trunk(x))
+
+    def trunk(self, x: Tensor) -> Tensor:
+        """The last hidden features (N, width)."""
+        features: Tensor = self.body(x.flatten(1))
+        return features
+
+    def head(self, h: Tensor) -> Tensor:
+        """Logits (N,) of the last hidden features."""
+        return in_float32(self.out, h).squeeze(1)

@@ -172,11 +172,15 @@ class Discriminator(nn.Module):
         self.embed = _embedding(num_classes, features, features**-0.5) if num_classes else None
 
     def forward(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        h = in_float32(self.head, self.body(channels_last(self.start(x))))
+        h = in_float32(self.out, self.trunk(x))
         return (h * self.embed(y)).sum(1) if self.embed is not None else h.squeeze(1)
 
-    def head(self, h: Tensor) -> Tensor:
-        return self.out((h * self.basis).sum((2, 3)))
+    def trunk(self, x: Tensor) -> Tensor:
+        """The last hidden features (N, widths[0])."""
+        return in_float32(self._pool, self.body(channels_last(self.start(x))))
+
+    def _pool(self, h: Tensor) -> Tensor:
+        return (h * self.basis).sum((2, 3))
 
 
 def _embedding(num_classes: int, dim: int, gain: float = 1.0) -> nn.Embedding:

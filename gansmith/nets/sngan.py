@@ -114,12 +114,22 @@ class Discriminator(nn.Module):
             *(DownBlock(a, b, i < halvings, i == 0, spectral) for i, (a, b) in enumerate(pairwise(widths)))
         )
         self.out = _maybe(spectral, glorot_uniform_(nn.Linear(widths[-1], 1, bias=resolution > 32)))
+        self.features = widths[-1]
 
     def forward(self, x: Tensor) -> Tensor:
-        return in_float32(self.head, self.blocks(channels_last(x)).relu())
+        return self.head(self.trunk(x))
+
+    def trunk(self, x: Tensor) -> Tensor:
+        """The last hidden features (N, width): sums over all pixels."""
+        return in_float32(_sum_pixels, self.blocks(channels_last(x)).relu())
 
     def head(self, h: Tensor) -> Tensor:
-        return self.out(h.sum((2, 3))).squeeze(1)
+        """Logits (N,) of the last hidden features."""
+        return in_float32(self.out, h).squeeze(1)
+
+
+def _sum_pixels(h: Tensor) -> Tensor:
+    return h.sum((2, 3))
 
 
 def _maybe(spectral: bool, layer: L) -> L:

@@ -125,7 +125,7 @@ def maximum_likelihood_g(fake_logits: Tensor) -> Tensor:
     return -torch.exp(a - excess).mean()
 
 
-def least_squares_d(real_logits: Tensor, fake_logits: Tensor, coding: str = "01") -> Tensor:
+def least_squares_d(real_logits: Tensor, fake_logits: Tensor, coding: str = "01", smoothing: float = 0.0) -> Tensor:
     """Half the squared distance of the scores to their targets (no sigmoid).
 
     Args:
@@ -133,6 +133,7 @@ def least_squares_d(real_logits: Tensor, fake_logits: Tensor, coding: str = "01"
         fake_logits: scores of fakes (N, ...); detach the fakes.
         coding: "01" (fakes 0, reals 1, G wants 1) or "pearson" (fakes -1, reals 1, G wants 0; with the best D,
             G then minimises half the Pearson chi-squared divergence between p + q and 2q).
+        smoothing: share of the way from the real target to that of the fakes; 0 to 1.
 
     Returns:
         Scalar, at least 0; the paper's 1/2 included.
@@ -146,6 +147,7 @@ def least_squares_d(real_logits: Tensor, fake_logits: Tensor, coding: str = "01"
     tensor(2.5000)
     """
     fake_target, real_target, _ = _targets(coding)
+    real_target += smoothing * (fake_target - real_target)
     return _half_square(real_logits, real_target) + _half_square(fake_logits, fake_target)
 
 

@@ -160,7 +160,9 @@ def _norms(logits: Tensor, x: Tensor) -> Tensor:
 
 
 def _squared_norms(logits: Tensor, x: Tensor) -> Tensor:
-    """||grad_x logits||^2 per sample (N,), summed (not averaged) over the batch before the gradient is taken."""
+    """||grad_x logits||^2 per sample (N,), summed (not averaged) over the batch before the gradient is taken.
+
+    Where D judges m samples together (N / m logits), they count as one: (N / m,)."""
     gradient = None
     if x.requires_grad and logits.requires_grad:
         (gradient,) = torch.autograd.grad(logits.sum(), x, create_graph=True, allow_unused=True)
@@ -169,4 +171,4 @@ def _squared_norms(logits: Tensor, x: Tensor) -> Tensor:
             "A gradient penalty needs logits that depend on x: call x.requires_grad_() before D(x), outside no_grad."
         )
     gradient = gradient.to(torch.promote_types(gradient.dtype, torch.float32))
-    return gradient.flatten(1).square().sum(1)
+    return gradient.reshape(min(len(logits), len(x)), -1).square().sum(1)

@@ -18,8 +18,9 @@ from typing import ClassVar, Literal
 
 import torch
 
+from gansmith.abilities import Discriminates, Generates, Targets
 from gansmith.auto import image_settings
-from gansmith.core import Clock, Data, DataSpec, Discriminates, Generates, Move, Nets, Player, Recipe, Setting, adam
+from gansmith.core import Clock, Data, DataSpec, Move, Nets, Player, Recipe, Setting, adam
 from gansmith.errors import GansmithError
 from gansmith.nets import dcgan
 from gansmith.objectives import nonsaturating_d, nonsaturating_g
@@ -27,7 +28,7 @@ from gansmith.penalties import gradient_square, lazy
 
 
 @dataclass(frozen=True, kw_only=True)
-class DCGAN(Generates, Discriminates, Recipe):
+class DCGAN(Generates, Discriminates, Targets, Recipe):
     """The convolutional pair under the original game.
 
     Args:
@@ -37,7 +38,6 @@ class DCGAN(Generates, Discriminates, Recipe):
         norm_d: BatchNorm in D, or "none".
         gamma: weight of R1, as gamma / 2 * R1; above 0 it wants norm_d = "none".
         r1_every: rounds between two uses of R1 (lazy regularisation).
-        smoothing: the real target is 1 - smoothing (one-sided label smoothing).
         lr: learning rate at the start.
         lr_d: the same for D alone (the two time-scale rule, arXiv:1706.08500).
         lr_final: the share of the learning rates left at the end (linear).
@@ -60,7 +60,7 @@ class DCGAN(Generates, Discriminates, Recipe):
             "samples": 500_000,
         }
     }
-    ranges: ClassVar = {"smoothing": (0.0, 0.5), "betas": (0.0, 0.9999), "lr_final": (0.0, 1.0)}
+    ranges: ClassVar = {"betas": (0.0, 0.9999), "lr_final": (0.0, 1.0)}
 
     width: int = 64
     width_d: int | None = None
@@ -69,7 +69,6 @@ class DCGAN(Generates, Discriminates, Recipe):
     norm_d: Literal["batch", "none"] = "batch"
     gamma: float = 0.0
     r1_every: int = 1
-    smoothing: float = 0.0
     lr: float = 2e-4
     lr_d: float | None = None
     lr_final: float = 1.0
@@ -100,7 +99,7 @@ class DCGAN(Generates, Discriminates, Recipe):
         fake = G(self.draw_latents(self.batch, real.device))
         penalised = lazy(clock.round, self.r1_every) * self.gamma
         real_logits = D(real.requires_grad_(penalised > 0))
-        terms = {"adv": nonsaturating_d(real_logits, D(fake.detach()), smoothing=self.smoothing)}
+        terms = {"adv": nonsaturating_d(*self.flipped(real_logits, D(fake.detach())), smoothing=self.smoothing)}
         if penalised:
             terms["r1"] = penalised / 2 * gradient_square(real_logits, real)
         yield Player("D", ("D",), optim, options_d), terms

@@ -15,15 +15,16 @@ from typing import ClassVar, Literal
 
 import torch
 
+from gansmith.abilities import Discriminates, Generates, Targets
 from gansmith.auto import image_settings, point_settings
-from gansmith.core import Clock, Data, DataSpec, Discriminates, Generates, Move, Nets, Player, Recipe, Setting, adam
+from gansmith.core import Clock, Data, DataSpec, Move, Nets, Player, Recipe, Setting, adam
 from gansmith.nets.pair import pair
 from gansmith.objectives import nonsaturating_d, nonsaturating_g
 from gansmith.penalties import dragan
 
 
 @dataclass(frozen=True, kw_only=True)
-class DRAGAN(Generates, Discriminates, Recipe):
+class DRAGAN(Generates, Discriminates, Targets, Recipe):
     """Non-saturating losses and a gradient penalty on noisy data.
 
     Args:
@@ -73,7 +74,7 @@ class DRAGAN(Generates, Discriminates, Recipe):
         yield (
             Player("D", ("D",), optim, options),
             {
-                "adv": nonsaturating_d(D(real), D(fake.detach())),
+                "adv": nonsaturating_d(*self.flipped(D(real), D(fake.detach())), smoothing=self.smoothing),
                 "gp": self.gp_weight * dragan(D, real, k=self.slope, noise=self.noise),
             },
         )

@@ -17,8 +17,9 @@ from typing import ClassVar, Literal
 
 import torch
 
+from gansmith.abilities import Discriminates, Generates
 from gansmith.auto import image_settings, point_settings
-from gansmith.core import Clock, Data, DataSpec, Discriminates, Generates, Move, Nets, Player, Recipe, Setting, adam
+from gansmith.core import Clock, Data, DataSpec, Move, Nets, Player, Recipe, Setting, adam
 from gansmith.nets.pair import pair
 from gansmith.objectives import divergence, f_divergence_d, f_divergence_g
 
@@ -63,5 +64,8 @@ class FGAN(Generates, Discriminates, Recipe):
         optim = adam(self.lr, self.betas)
         real = data(self.batch)
         fake = G(self.draw_latents(self.batch, real.device))
-        yield Player("V", ("V",), optim, options), {"bound": f_divergence_d(f, V(real), V(fake.detach()))}
+        yield (
+            Player("V", ("V",), optim, options),
+            {"bound": f_divergence_d(f, *self.flipped(V(real), V(fake.detach())))},
+        )
         yield Player("G", ("G",), optim, options), {"adv": f_divergence_g(f, V(fake), self.nonsaturating)}

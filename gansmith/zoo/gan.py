@@ -18,15 +18,16 @@ from typing import ClassVar, Literal
 
 import torch
 
+from gansmith.abilities import Discriminates, Generates, Targets
 from gansmith.auto import image_settings, point_settings
-from gansmith.core import Clock, Data, DataSpec, Discriminates, Generates, Move, Nets, Player, Recipe, Setting, adam
+from gansmith.core import Clock, Data, DataSpec, Move, Nets, Player, Recipe, Setting, adam
 from gansmith.nets.pair import pair
 from gansmith.objectives import maximum_likelihood_g, minimax_g, nonsaturating_d, nonsaturating_g
 from gansmith.penalties import gradient_square, lazy
 
 
 @dataclass(frozen=True, kw_only=True)
-class GAN(Generates, Discriminates, Recipe):
+class GAN(Generates, Discriminates, Targets, Recipe):
     """The 2014 game: D tells data from fakes, G learns to be taken for data.
 
     Args:
@@ -35,7 +36,6 @@ class GAN(Generates, Discriminates, Recipe):
         net: "mlp", "dcgan" or "auto" (mlp: the paper's kind).
         width: of the hidden layers ("mlp"); of the layer next to the image ("dcgan").
         n_critic: moves of D per move of G, k in the paper.
-        smoothing: the real target is 1 - smoothing (one-sided label smoothing).
         gamma: weight of R1, as gamma / 2 * R1; 0 is the original game. Wants D without BatchNorm.
         r1_every: rounds between two uses of R1 (lazy regularisation).
         lr: learning rate at the start.
@@ -44,14 +44,13 @@ class GAN(Generates, Discriminates, Recipe):
         betas: of Adam.
     """
 
-    ranges: ClassVar = {"smoothing": (0.0, 0.5), "betas": (0.0, 0.9999), "lr_final": (0.0, 1.0)}
+    ranges: ClassVar = {"betas": (0.0, 0.9999), "lr_final": (0.0, 1.0)}
 
     objective: Literal["nonsaturating", "minimax", "maximum_likelihood"] = "nonsaturating"
     net: Literal["auto", "mlp", "dcgan"] = "auto"
     width: int = 1200
     z_dim: int = 100
     n_critic: int = 1
-    smoothing: float = 0.0
     gamma: float = 0.0
     r1_every: int = 1
     lr: float = 2e-4
@@ -80,7 +79,7 @@ class GAN(Generates, Discriminates, Recipe):
             fake = G(self.draw_latents(self.batch, real.device))
             penalised = lazy(clock.round, self.r1_every) * self.gamma
             real_logits = D(real.requires_grad_(penalised > 0))
-            terms = {"adv": nonsaturating_d(real_logits, D(fake.detach()), smoothing=self.smoothing)}
+            terms = {"adv": nonsaturating_d(*self.flipped(real_logits, D(fake.detach())), smoothing=self.smoothing)}
             if penalised:
                 terms["r1"] = penalised / 2 * gradient_square(real_logits, real)
             yield Player("D", ("D",), optim, options_d), terms

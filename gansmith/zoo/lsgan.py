@@ -15,14 +15,15 @@ from typing import ClassVar, Literal
 
 import torch
 
+from gansmith.abilities import Discriminates, Generates, Targets
 from gansmith.auto import image_settings, point_settings
-from gansmith.core import Clock, Data, DataSpec, Discriminates, Generates, Move, Nets, Player, Recipe, Setting, adam
+from gansmith.core import Clock, Data, DataSpec, Move, Nets, Player, Recipe, Setting, adam
 from gansmith.nets.pair import pair
 from gansmith.objectives import least_squares_d, least_squares_g
 
 
 @dataclass(frozen=True, kw_only=True)
-class LSGAN(Generates, Discriminates, Recipe):
+class LSGAN(Generates, Discriminates, Targets, Recipe):
     """D regresses codes for data and fakes; G moves its fakes towards a code.
 
     Args:
@@ -60,5 +61,7 @@ class LSGAN(Generates, Discriminates, Recipe):
         optim = adam(self.lr, self.betas)
         real = data(self.batch)
         fake = G(self.draw_latents(self.batch, real.device))
-        yield Player("D", ("D",), optim, options), {"adv": least_squares_d(D(real), D(fake.detach()), self.coding)}
+        real_logits, fake_logits = self.flipped(D(real), D(fake.detach()))
+        cost = least_squares_d(real_logits, fake_logits, self.coding, smoothing=self.smoothing)
+        yield Player("D", ("D",), optim, options), {"adv": cost}
         yield Player("G", ("G",), optim, options), {"adv": least_squares_g(D(fake), self.coding)}

@@ -18,8 +18,9 @@ from typing import Any, ClassVar
 
 import torch
 
+from gansmith.abilities import Discriminates, Generates
 from gansmith.auto import batch_for, point_settings, samples_for
-from gansmith.core import Clock, Data, DataSpec, Discriminates, Generates, Move, Nets, Player, Recipe, Setting, adam
+from gansmith.core import Clock, Data, DataSpec, Move, Nets, Player, Recipe, Setting, adam
 from gansmith.nets import mlp, r3gan
 from gansmith.objectives import relativistic_d, relativistic_g
 from gansmith.penalties import gradient_square
@@ -127,7 +128,7 @@ class R3GAN(Generates, Discriminates, Recipe):
         yield (
             Player("D", ("D",), optim, options),
             {
-                "adv": relativistic_d(real_logits, fake_logits),
+                "adv": relativistic_d(*self.flipped(real_logits, fake_logits)),
                 "r1": gamma / 2 * gradient_square(real_logits, real),
                 "r2": gamma / 2 * gradient_square(fake_logits, shown),
             },

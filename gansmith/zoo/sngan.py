@@ -17,8 +17,9 @@ from typing import ClassVar
 
 import torch
 
+from gansmith.abilities import Discriminates, Generates
 from gansmith.auto import image_settings, point_settings
-from gansmith.core import Clock, Data, DataSpec, Discriminates, Generates, Move, Nets, Player, Recipe, Setting, adam
+from gansmith.core import Clock, Data, DataSpec, Move, Nets, Player, Recipe, Setting, adam
 from gansmith.nets import mlp, sngan
 from gansmith.objectives import hinge_d, hinge_g
 
@@ -78,4 +79,4 @@ class SNGAN(Generates, Discriminates, Recipe):
             real = data(self.batch)
             with torch.no_grad():
                 fake = G(self.draw_latents(self.batch, device))
-            yield Player("D", ("D",), optim, options), {"adv": hinge_d(D(real), D(fake))}
+            yield Player("D", ("D",), optim, options), {"adv": hinge_d(*self.flipped(D(real), D(fake)))}

@@ -18,8 +18,9 @@ from typing import ClassVar, Literal
 
 import torch
 
+from gansmith.abilities import Discriminates, Generates
 from gansmith.auto import image_settings, point_settings
-from gansmith.core import Clock, Data, DataSpec, Discriminates, Generates, Move, Nets, Player, Recipe, Setting, rmsprop
+from gansmith.core import Clock, Data, DataSpec, Move, Nets, Player, Recipe, Setting, rmsprop
 from gansmith.nets.pair import pair
 from gansmith.objectives import wasserstein_d, wasserstein_g
 from gansmith.penalties import clip_weights_
@@ -78,6 +79,6 @@ class WGAN(Generates, Discriminates, Recipe):
         for _ in range(self.n_critic_start if long else self.n_critic):
             real = data(self.batch)
             fake = G(self.draw_latents(self.batch, real.device))
-            yield Player("D", ("D",), optim), {"adv": wasserstein_d(D(real), D(fake.detach()))}
+            yield Player("D", ("D",), optim), {"adv": wasserstein_d(*self.flipped(D(real), D(fake.detach())))}
             clip_weights_(D, self.clip)
         yield Player("G", ("G",), optim), {"adv": wasserstein_g(D(fake))}

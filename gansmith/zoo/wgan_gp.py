@@ -17,8 +17,9 @@ from typing import ClassVar, Literal
 
 import torch
 
+from gansmith.abilities import Discriminates, Generates
 from gansmith.auto import image_settings, point_settings
-from gansmith.core import Clock, Data, DataSpec, Discriminates, Generates, Move, Nets, Player, Recipe, Setting, adam
+from gansmith.core import Clock, Data, DataSpec, Move, Nets, Player, Recipe, Setting, adam
 from gansmith.errors import GansmithError
 from gansmith.nets import sngan
 from gansmith.nets.pair import pair
@@ -103,7 +104,7 @@ class WGANGP(Generates, Discriminates, Recipe):
             yield (
                 Player("D", ("D",), optim, options),
                 {
-                    "adv": wasserstein_d(D(real), D(fake.detach())),
+                    "adv": wasserstein_d(*self.flipped(D(real), D(fake.detach()))),
                     "gp": self.gp_weight * wgan_gp(D, real, fake, one_sided=self.one_sided),
                 },
             )

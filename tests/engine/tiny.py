@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gansmith.core import Clock, Data, DataSpec, Generates, Move, Nets, Player, Recipe, adam
+from gansmith.abilities import Generates
+from gansmith.core import Clock, Data, DataSpec, Move, Nets, Player, Recipe, adam
 
 FILE = Path(__file__)
 

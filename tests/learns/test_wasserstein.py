@@ -14,7 +14,8 @@ from scipy.stats import spearmanr, wasserstein_distance
 from torch import Tensor
 
 from gansmith import recipes
-from gansmith.core import DataSpec, Generates
+from gansmith.abilities import Generates
+from gansmith.core import DataSpec
 from gansmith.engine.game import Game
 
 ROUNDS, EVERY, WARM = 99, 3, 2  # rounds, rounds a point, points while the critic is not trained yet

@@ -1,0 +1,183 @@
+"""Abilities: what a trained recipe can do. Whoever uses a model asks for an ability, never for a recipe's name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from gansmith.core import DataSpec, Nets, Setting
+from gansmith.errors import GansmithError
+
+
+class Code(NamedTuple):
+    """A part of the latent that has a meaning.
+
+    Args:
+        name: "label", or what the recipe calls it.
+        kind: "label" (one-hot, of the data's classes), "categorical" (one-hot, found by the training) or "continuous".
+        start, size: the entries of the latent that hold it.
+        values: names of what a one-hot code can be, in order.
+        low, high: range of a continuous code.
+    """
+
+    name: str
+    kind: Literal["label", "categorical", "continuous"]
+    start: int
+    size: int
+    values: tuple[str, ...] = ()
+    low: float = 0.0
+    high: float = 1.0
+
+    def put(self, z: Tensor, value: Tensor | float) -> Tensor:
+        """Latents z (N, ...) with this code set: numbers of a one-hot code, or values of a continuous one, (N,) or one
+        for all."""
+        value = torch.as_tensor(value, device=z.device).expand(len(z))
+        part = value[:, None] if self.kind == "continuous" else one_hot(value, self.size)
+        return torch.cat([z[:, : self.start], part.to(z), z[:, self.start + self.size :]], 1)
+
+
+def one_hot(y: Tensor, num_classes: int) -> Tensor:
+    """Labels y (N,) as float32 rows (N, num_classes) of zeros with a one.
+
+    >>> one_hot(torch.tensor([1, 0]), 3)
+    tensor([[0., 1., 0.],
+            [1., 0., 0.]])
+    """
+    return nn.functional.one_hot(y.long(), num_classes).float()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generates:
+    """Ability: latents -> samples. By default standard normal latents (N, z_dim) and the network "G".
+
+    Evaluation, explorer and export ask `isinstance(recipe, Generates)`.
+
+    Args:
+        z_dim: size of the latent, without the codes behind it.
+    """
+
+    averaged: ClassVar[tuple[str, ...]] = ("G",)
+
+    z_dim: int = 128
+
+    def draw_latents(
+        self, n: int, device: torch.device | str = "cpu", generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Latents z (N, z_dim) from the prior, with the codes behind them where there are any."""
+        return torch.randn(n, self.z_dim, device=device, generator=generator)
+
+    def generate(self, nets: Nets, z: Tensor) -> Tensor:
+        """Samples (N, ...) from latents; images in about [-1, 1]."""
+        return nets["G"](z)  # type: ignore[no-any-return]
+
+    def codes(self, data: DataSpec) -> tuple[Code, ...]:
+        """The parts of the latent that have a meaning; none by default."""
+        return ()
+
+    def gallery(self, data: DataSpec, n: int, generator: torch.Generator | None = None) -> tuple[Tensor, int | None]:
+        """About n latents for a picture, and its columns (None = as many as rows).
+
+        Where a one-hot code rules, a row shows one of its values, and a column the same noise.
+        """
+        code = next((c for c in self.codes(data) if c.kind != "continuous"), None)
+        if code is None:
+            return self.draw_latents(n, generator=generator), None
+        rows = min(code.size, max(n // 4, 1))
+        columns = n // rows
+        noise = self.draw_latents(columns, generator=generator).repeat(rows, 1)
+        return code.put(noise, torch.arange(rows).repeat_interleave(columns)), columns
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conditioned(Generates):
+    """Ability: a label steers what is drawn. The latent (N, z_dim + num_classes) is noise, and the one-hot label.
+
+    As the label enters linearly, what lies between two classes can be drawn as well.
+
+    Args:
+        num_classes: of the labels; taken from the data.
+    """
+
+    draws: ClassVar[tuple[str, ...]] = ("x", "y")
+
+    num_classes: int | None = None
+
+    @classmethod
+    def bound(cls, data: DataSpec) -> dict[str, Setting]:
+        """The number of classes."""
+        return {"num_classes": Setting(len(data.classes), f"the classes of {data.name}")} if data.classes else {}
+
+    def check(self, data: DataSpec) -> None:
+        """Refuse data without labels, or of one class only."""
+        super().check(data)  # type: ignore[misc]
+        if len(data.classes) < 2:
+            raise GansmithError(
+                f"{type(self).__name__} learns classes, but {data.name} has only one: {data.classes[0]}. "
+                "Give data of at least two, or train without labels."
+            )
+        if self.num_classes != len(data.classes):
+            raise GansmithError(
+                f"num_classes = {self.num_classes}, but {data.name} has {len(data.classes)}: leave the field out."
+            )
+
+    @property
+    def labels(self) -> int:
+        """How many classes there are."""
+        assert self.num_classes is not None, "set by `bound`"
+        return self.num_classes
+
+    def draw_latents(
+        self, n: int, device: torch.device | str = "cpu", generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Latents (N, z_dim + num_classes): standard normal noise, and labels drawn equally often."""
+        noise = torch.randn(n, self.z_dim, device=device, generator=generator)
+        return torch.cat([noise, one_hot(self.draw_labels(n, device, generator), self.labels)], 1)
+
+    def draw_labels(
+        self, n: int, device: torch.device | str = "cpu", generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Labels (N,), all equally likely."""
+        return torch.randint(self.labels, (n,), device=device, generator=generator)
+
+    def latents(self, cond: Tensor) -> Tensor:
+        """Fresh noise with the one-hot labels cond (N, num_classes) behind it."""
+        return torch.cat([torch.randn(len(cond), self.z_dim, device=cond.device), cond], 1)
+
+    def codes(self, data: DataSpec) -> tuple[Code, ...]:
+        """The label, behind the noise."""
+        return (Code("label", "label", self.z_dim, self.labels, data.classes),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Discriminates:
+    """Ability: samples -> logits of the network `critic`. The doctor asks for it, to see what that makes of samples."""
+
+    critic: ClassVar[str] = "D"
+
+    def logits(self, nets: Nets, x: Tensor, cond: Tensor | None = None) -> Tensor:
+        """Logits (N,) of samples x (N, ...): higher for what D takes to be real.
+
+        Args:
+            cond: one-hot labels (N, num_classes), where D judges by them; None = it is asked without.
+        """
+        logits: Tensor = nets[self.critic](x)
+        return logits
+
+    def features(self, nets: Nets, x: Tensor, cond: Tensor | None = None) -> Tensor:
+        """The last hidden features (N, ...) of D."""
+        return nets[self.critic].trunk(x)  # type: ignore[operator,no-any-return]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Targets:
+    """D's cost has a target for real samples, which need not be what D may become surest of.
+
+    Args:
+        smoothing: share by which that target lies nearer to the one for generated samples (one-sided label smoothing,
+            arXiv:1606.03498).
+    """
+
+    smoothing: float = 0.0
