@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gansmith import evaluation
-    from gansmith.api import GAN, Run, info, load, plan, resume, train
+    from gansmith.api import Run, info, plan, resume, train
     from gansmith.diagnosis import diagnose
+    from gansmith.model import GAN, load
+    from gansmith.reading import classify, features
     from gansmith.scoring import compare, evaluate, report
 
 __version__ = "0.1.0"
@@ -21,10 +23,12 @@ __all__ = [
     "GAN",
     "Run",
     "__version__",
+    "classify",
     "compare",
     "diagnose",
     "evaluate",
     "evaluation",
+    "features",
     "info",
     "load",
     "plan",
@@ -32,7 +36,16 @@ __all__ = [
     "resume",
     "train",
 ]
-_HOMES = {"compare": "scoring", "evaluate": "scoring", "report": "scoring", "diagnose": "diagnosis"}
+_HOMES = {
+    "GAN": "model",
+    "load": "model",
+    "compare": "scoring",
+    "evaluate": "scoring",
+    "report": "scoring",
+    "diagnose": "diagnosis",
+    "classify": "reading",
+    "features": "reading",
+}
 
 
 def __getattr__(name: str) -> Any:

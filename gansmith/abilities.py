@@ -146,6 +146,10 @@ class Conditioned(Generates):
         """Fresh noise with the one-hot labels cond (N, num_classes) behind it."""
         return torch.cat([torch.randn(len(cond), self.z_dim, device=cond.device), cond], 1)
 
+    def conditions(self, x: Tensor, cond: Tensor | None) -> Tensor:
+        """The one-hot labels (N, num_classes) of samples x (N, ...); where there are none, equal shares of all."""
+        return torch.full((len(x), self.labels), 1 / self.labels, device=x.device) if cond is None else cond.to(x)
+
     def codes(self, data: DataSpec) -> tuple[Code, ...]:
         """The label, behind the noise."""
         return (Code("label", "label", self.z_dim, self.labels, data.classes),)
@@ -169,6 +173,15 @@ class Discriminates:
     def features(self, nets: Nets, x: Tensor, cond: Tensor | None = None) -> Tensor:
         """The last hidden features (N, ...) of D."""
         return nets[self.critic].trunk(x)  # type: ignore[operator,no-any-return]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classifies:
+    """Ability: samples -> classes."""
+
+    def classify(self, nets: Nets, x: Tensor) -> Tensor:
+        """Chances (N, num_classes) of the classes of samples x (N, ...)."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,6 @@ images = gan.sample(16, seed=0)          # (16, 3, 64, 64) in [-1, 1]
 
 from __future__ import annotations
 
-import copy
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,21 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from gansmith import helpers, recipes
-from gansmith.abilities import Generates
-from gansmith.core import DataSpec, Nets, Recipe
-from gansmith.engine import checkpoint, faster
-from gansmith.engine.devices import choose_precision, find_device
+from gansmith.core import Recipe
+from gansmith.engine import checkpoint
 from gansmith.engine.display import count, duration
-from gansmith.engine.game import Game, fit
+from gansmith.engine.game import Game
 from gansmith.engine.rundir import RunDir
-from gansmith.errors import GansmithError
 from gansmith.judging import DEFAULTS
-from gansmith.session import Session, fields_from_yaml, open_session, recipe_of, reopen_session
-
-BLOCK = 64  # latents drawn at a time: torch's normal numbers depend on how many are asked for
+from gansmith.model import GAN, load
+from gansmith.session import Session, open_session, reopen_session
 
 __all__ = ["GAN", "Run", "info", "load", "plan", "resume", "train"]
 
@@ -253,99 +246,6 @@ def _determinism(on: bool) -> Iterator[None]:
     finally:
         torch.use_deterministic_algorithms(before[0])
         torch.backends.cudnn.benchmark = before[1]
-
-
-class GAN:
-    """A trained model: networks with the averaged generator in place, and the recipe that knows how to use them.
-
-    Args:
-        recipe: with its fields as trained.
-        spec: what the data were.
-        nets: the networks, in evaluation mode.
-        seen: real samples seen.
-    """
-
-    def __init__(self, recipe: Recipe, spec: DataSpec, nets: Nets, seen: int, precision: str = "32") -> None:
-        self.recipe, self.spec, self.nets, self.seen, self.precision = recipe, spec, nets, seen, precision
-        self._quick: Nets | None = None
-
-    def __repr__(self) -> str:
-        name, data = recipes.name_of(type(self.recipe)), self.spec
-        return f"<GAN {name} of {data.name} {data.shape}, {count(self.seen)} samples seen>"
-
-    @property
-    def device(self) -> torch.device:
-        return next(self.nets.parameters()).device
-
-    def draw_latents(self, n: int, seed: int = 0) -> Tensor:
-        """Latents (n, z_dim) from the prior: the first n of an endless row that only the seed decides."""
-        recipe, generator = self._generates(), torch.Generator().manual_seed(seed)
-        blocks = [recipe.draw_latents(BLOCK, generator=generator) for _ in range(-(-n // BLOCK))]
-        return torch.cat(blocks)[:n]
-
-    def generate(self, z: Tensor, batch: int = 64) -> Tensor:
-        """Samples (N, ...) float32 on the CPU from latents z (N, z_dim)."""
-        recipe, nets = self._generates(), self._sampler()
-        with torch.no_grad():
-            return torch.cat([recipe.generate(nets, part).float().cpu() for part in self._inputs(z).split(batch)])
-
-    def sample(self, n: int, seed: int = 0, batch: int = 64) -> Tensor:
-        """n samples: images (n, C, H, W) in [-1, 1] or points (n, D), float32 on the CPU."""
-        if n < 1:
-            raise GansmithError(f"n = {n}: ask for at least 1 sample.")
-        samples = self.generate(self.draw_latents(n, seed), batch)
-        return samples.clamp(-1, 1) if self.spec.kind == "image" else samples
-
-    def _generates(self) -> Generates:
-        if not isinstance(self.recipe, Generates):
-            raise GansmithError(f"{type(self.recipe).__name__} does not generate samples from latents.")
-        return self.recipe
-
-    def _sampler(self) -> Nets:
-        """The nets as drawn from: folded and cast when the precision says so."""
-        if self._quick is None:
-            quick = copy.deepcopy(self.nets)
-            self._quick = faster.for_sampling(quick, self.precision, self.spec.kind == "image")
-        return self._quick
-
-    def _inputs(self, z: Tensor) -> Tensor:
-        parameter = next(p for name in self.recipe.averaged for p in self._sampler()[name].parameters())
-        return z.to(parameter.device, parameter.dtype)
-
-
-def load(
-    run: str | Path, *, checkpoint: str = "latest", raw: bool = False, device: str = "cpu", precision: str = "32"
-) -> GAN:
-    """Load a trained model from a run directory, without its data and without pickle.
-
-    Args:
-        run: the run directory.
-        checkpoint: "latest", "best", or a checkpoint's name.
-        raw: take the generator as trained instead of its average.
-        device: where the nets go.
-        precision: "32" gives the same samples everywhere; "bf16" or "auto" draws faster where the device can.
-
-    Raises:
-        GansmithError: no run there, no such checkpoint, a damaged file, or one that does not fit the recipe.
-    """
-    folder = RunDir.open(run)
-    return load_checkpoint(folder, folder.checkpoint(checkpoint), raw, device, precision)
-
-
-def load_checkpoint(folder: RunDir, path: Path, raw: bool, device: str, precision: str) -> GAN:
-    """The model in one checkpoint folder of a run."""
-    config = folder.read_config()
-    recipe = recipe_of(config, folder)
-    spec = DataSpec(**fields_from_yaml(config["data"]["spec"]))
-    with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they are
-        nets = helpers.assemble(recipe, spec)
-    saved = checkpoint.load_nets(path)
-    averages = {k.removeprefix("ema."): v for k, v in saved.items() if k.startswith("ema.")}
-    plain = {k: v for k, v in saved.items() if not k.startswith("ema.")}
-    fit(nets, plain if raw else plain | averages, path)
-    kind = find_device(device)
-    precision, _ = choose_precision(precision, kind, spec.kind == "image")
-    return GAN(recipe, spec, nets.eval().requires_grad_(False).to(kind), int(path.name), precision)
 
 
 def info(run: str | Path) -> dict[str, Any]:

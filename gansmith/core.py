@@ -114,6 +114,12 @@ class Data(Protocol):
 
     def __call__(self, n: int) -> Any: ...
 
+    def labelled(self, n: int, per_class: int) -> tuple[Tensor, Tensor]:
+        """n samples (N, ...) and their labels (N,) of a fixed part of the data that holds `per_class` of each class.
+
+        Which those are, the seed decides. They are not counted as seen."""
+        ...
+
 
 class Setting(NamedTuple):
     """An automatic value for a field, and the reason that is printed beside it."""

@@ -43,6 +43,11 @@ def assemble(recipe: Recipe, data: DataSpec) -> Nets:
     if not on:
         return nets
     _refuse(recipe, on)
+    if recipe.feature_matching and isinstance(recipe, Discriminates) and not hasattr(nets[recipe.critic], "trunk"):
+        raise GansmithError(
+            f"feature_matching needs a discriminator with a method trunk(x), its last hidden features; "
+            f"{type(nets[recipe.critic]).__name__} has none."
+        )
     if isinstance(recipe, Discriminates) and {"pack", "instance_noise"} & set(on):
         D = recipe.build(_packed(data, recipe.pack))[recipe.critic] if recipe.pack > 1 else nets[recipe.critic]
         nets[recipe.critic] = Judge(D, recipe.pack)
@@ -180,6 +185,9 @@ class _Watched:
         batch = self.data(n)
         self.last = batch if isinstance(batch, tuple) else (batch,)
         return batch
+
+    def labelled(self, n: int, per_class: int) -> tuple[Tensor, Tensor]:
+        return self.data.labelled(n, per_class)
 
 
 def _helped(recipe: Recipe, nets: Nets, data: Data, clock: Clock) -> Iterator[Move]:

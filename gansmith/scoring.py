@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 import gansmith
-from gansmith import api
+from gansmith import model
 from gansmith.data import Dataset, open_data
 from gansmith.engine import devices
 from gansmith.engine.display import Display, display, duration
@@ -193,7 +193,7 @@ def _of_run(
     """What a run is, its samples, and its data."""
     folder = RunDir.open(run)
     config, path = folder.read_config(), folder.checkpoint(checkpoint)
-    gan = api.load_checkpoint(folder, path, raw, device, "32")
+    gan = model.load_checkpoint(folder, path, raw, device, "32")
     source = against if against is not None else config["data"]["source"]
     if source is None:
         raise GansmithError(f"{run} was trained on an array: give the data again with against.")

@@ -22,7 +22,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 ANY = {
     *("core", "objectives", "penalties", "nn", "nets", "data", "engine", "evaluation", "doctor", "explore", "export"),
     *("auto", "places", "recipes", "judging", "doctoring", "session", "api", "scoring", "cli", "__init__"),
-    *("abilities", "diagnosis", "helpers"),
+    *("abilities", "diagnosis", "helpers", "model", "reading", "steering"),
 }
 """Every room, except the zoo: nobody imports that by a statement."""
 
@@ -30,6 +30,7 @@ ROOMS: dict[str, set[str]] = {
     "core": set(),
     "abilities": {"core"},
     "auto": {"core"},
+    "steering": {"abilities"},
     "places": set(),
     "recipes": {"core"},
     "objectives": set(),
@@ -46,12 +47,14 @@ ROOMS: dict[str, set[str]] = {
     "export": {"abilities", "core", "engine"},
     "judging": {"data", "engine", "evaluation", "places"},
     "doctoring": {"recipes", "data", "doctor", "evaluation"},
-    "session": ANY - {"api", "scoring", "diagnosis", "cli"},
-    "api": ANY - {"scoring", "diagnosis", "cli"},
-    "scoring": ANY - {"diagnosis", "cli"},
-    "diagnosis": ANY - {"cli"},
+    "session": ANY - {"model", "reading", "api", "scoring", "diagnosis", "cli"},
+    "model": ANY - {"api", "reading", "scoring", "diagnosis", "cli"},
+    "api": ANY - {"reading", "scoring", "diagnosis", "cli"},
+    "scoring": ANY - {"diagnosis", "reading", "cli"},
+    "diagnosis": ANY - {"reading", "cli"},
+    "reading": ANY - {"diagnosis", "cli"},
     "cli": ANY,
-    "__init__": {"api", "scoring", "diagnosis", "evaluation"},
+    "__init__": {"api", "scoring", "diagnosis", "evaluation", "model", "reading"},
     "__main__": {"cli"},
 }
 """Which rooms of gansmith a room may import, besides itself. All may import `errors`, which imports none."""

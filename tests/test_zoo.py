@@ -24,6 +24,7 @@ from gansmith.data import Dataset, Stream, open_data
 from gansmith.engine import checkpoint
 from gansmith.engine.game import Game
 from gansmith.errors import GansmithError
+from gansmith.places import cache_folder
 from gansmith.session import fields_from_yaml, fields_to_yaml
 
 
@@ -33,14 +34,16 @@ class Small(NamedTuple):
     Args:
         fields: of the recipe, beside `batch` and `z_dim`.
         px: side of the images; the smallest that the recipe's nets can make.
-        still: parameters that the losses need not move: Wasserstein and relativistic losses, and hinges while all
-            scores are small, see differences of scores only, so that a bias of D's last layer cancels.
+        still: parameters that are fixed, or that the losses need not move: Wasserstein and relativistic losses, and
+            hinges while all scores are small, see differences of scores only, so that a bias of D's last layer cancels.
     """
 
     fields: dict[str, Any]
     px: int = 8
     still: tuple[str, ...] = ()
 
+
+CLASSES = 8  # of both kinds of data
 
 SMALL = {
     "gan": Small({"width": 16}),
@@ -52,8 +55,17 @@ SMALL = {
     "dcgan": Small({"width": 8}),
     "sngan": Small({"width": 12, "n_critic": 2}, px=28, still=("D.out.bias",)),
     "r3gan": Small({"widths": (16, 8), "group": 8}, still=("D.out.bias",)),
+    "cgan": Small({"width": 8, "num_classes": CLASSES, "mismatch": 0.5}),
+    "acgan": Small({"width": 8, "num_classes": CLASSES}),
+    "projection_gan": Small({"width": 12, "n_critic": 2, "num_classes": CLASSES}, px=28, still=("D.D.out.bias",)),
+    "infogan": Small({"width": 8, "categorical": (3, 2), "continuous": 1}),
+    "ssgan": Small(
+        {"width": 8, "widths": (16, 8), "num_classes": CLASSES, "labels_per_class": 1},
+        still=("G.body.1.weight", "G.body.4.weight"),
+    ),
+    "minibatch_gan": Small({"width": 8, "kernels": 4, "dims": 2}),
 }
-BATCH, COUNT = 6, 15  # COUNT training images at most: every test of ten rounds crosses epochs
+BATCH, COUNT = 6, 16  # COUNT training images at most: every test of ten rounds crosses epochs
 
 NAMES = list(recipes.names())
 CASES = [(name, kind) for name in NAMES for kind in recipes.find(name).kinds]
@@ -85,12 +97,14 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def dataset(name: str, kind: str, px: int | None = None) -> Dataset:
-    """grid25, or a few noise images of the size that the recipe can make."""
+    """ring8, or a few noise images of the size that the recipe can make, with labels."""
     if kind == "points":
-        return open_data("grid25", progress=False)
+        return open_data("ring8", progress=False)
     side = px or SMALL[name].px
+    path = cache_folder() / f"noise{side}.npz"
     pixels = np.random.default_rng(0).integers(0, 256, (COUNT, side, side, 3), np.uint8)
-    return open_data(pixels, resolution=side, progress=False)
+    np.savez(path, x=pixels, y=np.arange(COUNT) % CLASSES)
+    return open_data(path, resolution=side, progress=False)
 
 
 class Watched(Game):
@@ -252,7 +266,8 @@ def test_it_can_do_what_it_declares(name: str, kind: str, cache: Path) -> None:
     assert set(recipe.averaged) <= set(nets)
     if isinstance(recipe, Generates):
         z = recipe.draw_latents(5, generator=torch.Generator().manual_seed(0))
-        assert z.shape == (5, recipe.z_dim) and z.dtype == torch.float32
+        size = recipe.z_dim + sum(code.size for code in recipe.codes(data.spec))
+        assert z.shape == (5, size) and z.dtype == torch.float32
         assert torch.equal(z, recipe.draw_latents(5, generator=torch.Generator().manual_seed(0)))
         samples = recipe.generate(nets.eval(), z)
         assert samples.shape == (5, *data.spec.shape) and samples.dtype == torch.float32
@@ -346,8 +361,9 @@ def test_suggestions_are_known_fields_with_a_reason_and_make_a_recipe(name: str,
     cls = recipes.find(name)
     for count in (0, 10, 4500, 10**7):
         for px in (28, 32, 64):
-            data = DataSpec("test", kind, (2,) if kind == "points" else (3, px, px), count=count)
-            chosen = cls.suggest(data, torch.device(device))
+            shape = (2,) if kind == "points" else (3, px, px)
+            data = DataSpec("test", kind, shape, count=count, fields=("x", "y"), classes=("a", "b"))
+            chosen = cls.bound(data) | cls.suggest(data, torch.device(device))
             assert chosen.keys() <= {f.name for f in dataclasses.fields(cls)}
             assert all(len(setting.reason) > 5 for setting in chosen.values())
             recipe = cls(**{k: setting.value for k, setting in chosen.items()})

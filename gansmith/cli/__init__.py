@@ -24,6 +24,8 @@ VERBS = (
     "train",
     "resume",
     "sample",
+    "features",
+    "classify",
     "evaluate",
     "compare",
     "report",

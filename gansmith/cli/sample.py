@@ -1,4 +1,4 @@
-"""Draw new samples from a trained run.
+"""Draw new samples from a trained run: any, of one class, of every class, or along a code.
 
 The same seed gives the same samples.
 
@@ -7,15 +7,21 @@ Examples:
   gansmith sample runs/00000-r3gan-digits -n 64 --seed 3 --out grid.png
   gansmith sample runs/00000-r3gan-digits -n 1000 --out pictures     a folder of 1000 PNG files
   gansmith sample runs/00000-r3gan-digits -n 10k --out fakes.npz     the array "samples"
+  gansmith sample runs/00001-acgan-digits --label 3                  of one class, by its name or number
+  gansmith sample runs/00001-acgan-digits --label-grid               a row for each class, a column for each latent
+  gansmith sample runs/00002-infogan-digits --code c1=4 --sweep c2   codes that the training found
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gansmith.cli.parse import parse
 from gansmith.errors import GansmithError
+
+ACROSS = 8  # samples of each class, or rows of a sweep, when -n does not say
 
 
 @dataclass
@@ -24,13 +30,17 @@ class Args:
 
     Args:
         run: the run directory.
-        n: how many samples.
+        n: how many samples; of each class with --label-grid, rows with --sweep (8 there).
         seed: of the latents.
         out: a folder (one PNG each), a .png file (a grid) or a .npz file (array "samples", N C H W in [-1, 1], or
             N D for points); by default samples.png in the run directory.
         checkpoint: latest, best, or the name of a folder under checkpoints/.
         raw: the generator as trained, not its average.
         device: cpu, cuda or mps.
+        label: draw this class, by its name or number; several as 3,5 are drawn in turn.
+        label_grid: draw every class: a row for each, the same latent in a column.
+        code: set codes of the latent, as c1=4 or c1=4,c2=-0.5.
+        sweep: draw this code through its values: a row for each of some latents.
     """
 
     run: str
@@ -40,6 +50,10 @@ class Args:
     checkpoint: str = "latest"
     raw: bool = False
     device: str = "cpu"
+    label: str | None = None
+    label_grid: bool = False
+    code: str | None = None
+    sweep: str | None = None
 
 
 def run(argv: list[str]) -> int:
@@ -50,8 +64,38 @@ def run(argv: list[str]) -> int:
     from gansmith.engine.pictures import save_samples
 
     gan = api.load(args.run, checkpoint=args.checkpoint, raw=args.raw, device=args.device)
-    samples = gan.sample(args.n, seed=args.seed)
+    samples, columns = drawn(gan, args)
     out = Path(args.out or Path(args.run) / "samples.png").expanduser()
-    save_samples(samples, out, "image" if samples.ndim == 4 else "points")
+    save_samples(samples, out, "image" if samples.ndim == 4 else "points", columns)
     print(f"{len(samples)} samples in {out}")
     return 0
+
+
+def drawn(gan: Any, args: Args) -> tuple[Any, int | None]:
+    """The samples that the flags ask for, and the columns of their grid."""
+    codes = assigned(args.code)
+    if args.label_grid and (args.sweep or args.label is not None):
+        raise GansmithError("--label-grid draws every class: leave --label and --sweep out.")
+    if args.label is not None:
+        names = args.label.split(",")
+        codes["label"] = names * (args.n // len(names)) + names[: args.n % len(names)]
+    if args.label_grid:
+        return gan.label_grid(ACROSS if args.n == Args.n else args.n, args.seed, **codes)
+    if args.sweep:
+        return gan.sweep(args.sweep, rows=ACROSS if args.n == Args.n else args.n, seed=args.seed, **codes)
+    return gan.sample(args.n, seed=args.seed, **codes), None
+
+
+def assigned(text: str | None) -> dict[str, Any]:
+    """What c1=4,c2=-0.5 sets.
+
+    >>> assigned("c1=4,c2=-0.5")
+    {'c1': '4', 'c2': '-0.5'}
+    """
+    found: dict[str, Any] = {}
+    for part in text.split(",") if text else []:
+        name, equals, value = part.partition("=")
+        if not equals or not value:
+            raise GansmithError(f'--code {text}: "{part}" sets nothing: write it as c1=4.')
+        found[name.strip()] = value.strip()
+    return found

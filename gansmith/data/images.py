@@ -36,6 +36,8 @@ def split(digests: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
 class Images:
     """Images as uint8 (N, H, W, C), handed out as float32 (n, C, H, W) in [-1, 1] in channels_last layout.
 
+    `names` are those of all usable images; `train` and `held_out` are rows among them.
+
     Args:
         source: where they come from.
         wanted: the user's options, checked.
@@ -46,6 +48,7 @@ class Images:
     def __init__(self, source: Source, wanted: Options, cache_dir: str | Path | None, progress: bool) -> None:
         ready = prepare(source, wanted, cache_dir, progress)
         self._array, record = ready.array, ready.record
+        self.names = record.names
         self._labels = torch.tensor(record.labels, dtype=torch.int64)
         self._resident: dict[torch.device, Tensor] = {}
         self.train, self.held_out = split(record.digests)

@@ -23,6 +23,28 @@ def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
     return np.argsort(bits.random_raw(count), kind="stable")
 
 
+def few_of_each(dataset: Images, per_class: int, seed: int) -> np.ndarray:
+    """Positions of `per_class` training images of each class, int64, chosen by the seed.
+
+    Raises:
+        GansmithError: the data have no labels, or a class has fewer images.
+    """
+    if "y" not in dataset.spec.fields:
+        raise GansmithError(f'"{dataset.spec.name}" has no labels to take {per_class} of each class from.')
+    order = epoch_order(dataset.spec.count, seed, 2**32 - 1)
+    y = dataset.fetch(order, ("y",))[0].numpy()
+    parts = []
+    for number, name in enumerate(dataset.spec.classes):
+        rows = order[y == number][:per_class]
+        if len(rows) < per_class:
+            raise GansmithError(
+                f'"{dataset.spec.name}" has only {len(rows)} training images of class "{name}": ask for at most so '
+                f"many labels of each class, not {per_class}."
+            )
+        parts.append(rows)
+    return np.concatenate(parts)
+
+
 class Stream:
     """`gansmith.core.Data` over a set: `stream(n)` gives this process's next n samples.
 
@@ -54,13 +76,14 @@ class Stream:
             raise GansmithError(f'"{dataset.spec.name}" has no "{missing[0]}", which this recipe draws.')
         self.dataset, self.draws, self.seed = dataset, tuple(draws), seed
         self.device, self.rank, self.world = torch.device(device), rank, world
-        self.seen = 0
+        self.seen = self._drawn = 0
         self.waited = 0.0
+        self._part: np.ndarray | None = None
         self._epoch, self._order = -1, np.zeros(0, np.int64)
 
     def seek(self, seen: int) -> None:
         """Go to the position after `seen` samples (all processes together)."""
-        self.seen = seen
+        self.seen, self._drawn = seen, 0
 
     def __call__(self, n: int) -> Tensor | tuple[Tensor, ...]:
         """The next n samples: "x" (n, ...) float32, "y" (n,) int64; a tuple when there are several fields.
@@ -78,6 +101,25 @@ class Stream:
             x = self.dataset.draw(n, self.device)
             return tuple(x if name == "x" else self.dataset.labels(x) for name in self.draws)
         return self.dataset.fetch(self.positions(start, n), self.draws, self.device)
+
+    def labelled(self, n: int, per_class: int) -> tuple[Tensor, Tensor]:
+        """The next n samples (n, ...) and labels (n,) of a fixed part with `per_class` of each class, not counted as
+        seen. The part is chosen by the seed; every sample of it comes once an epoch of its own.
+
+        Raises:
+            GansmithError: a class has fewer samples, or the data are drawn without end.
+        """
+        if isinstance(self.dataset, Points):
+            raise GansmithError(f"{self.dataset.name} is drawn without end: a fixed part with labels needs images.")
+        if self._part is None or len(self._part) != per_class * len(self.dataset.spec.classes):
+            self._part = few_of_each(self.dataset, per_class, self.seed)
+        start = self.seen + self._drawn + self.rank * n
+        self._drawn += n * self.world
+        size = len(self._part)
+        orders = {e: epoch_order(size, self.seed, e) for e in range(start // size, (start + n - 1) // size + 1)}
+        at = [orders[i // size][i % size] for i in range(start, start + n)]
+        x, y = self.dataset.fetch(self._part[at], ("x", "y"), self.device)
+        return x, y
 
     def positions(self, start: int, n: int) -> np.ndarray:
         """Positions in the training set of the samples start to start + n - 1 of the stream."""

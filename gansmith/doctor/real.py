@@ -48,6 +48,7 @@ class Real:
         held_out: whether `held` were never trained on.
         pool: features (P, D) of training samples among which copies are sought; empty for laws drawn without end.
         labels: (n,) classes of `train`, when they have any.
+        labels_held: (m,) those of `held`.
         classes: names of the classes.
         count: training samples in all; 0 = drawn without end.
         facts: what is odd about the data themselves, for the rules (`data_facts`).
@@ -58,6 +59,7 @@ class Real:
     held_out: bool
     pool: Tensor
     labels: Tensor | None
+    labels_held: Tensor | None
     classes: tuple[str, ...]
     count: int
     facts: dict[str, float]
@@ -135,7 +137,7 @@ def real_samples(data: Reference, n: int, seed: int = 0) -> Real:
         chosen = _some(data.train, POOL, seed + 1)
         pool = torch.cat([features(block) for block in chosen.blocks()])
     facts = data_facts(x, train.labels, data.classes, count)
-    return Real(x, held.tensor(), held_out, pool, train.labels, data.classes, count, facts)
+    return Real(x, held.tensor(), held_out, pool, train.labels, held.labels, data.classes, count, facts)
 
 
 def facts_of(data: Reference, n: int, seed: int = 0) -> dict[str, float]:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gansmith.abilities import Discriminates, Generates
+from gansmith.abilities import Conditioned, Discriminates, Generates, one_hot
 from gansmith.core import Nets
 from gansmith.doctor.real import NEIGHBOUR, Real, features
 from gansmith.engine.game import Game
@@ -73,7 +73,7 @@ class Signs:
                     slow = draw(recipe, Nets({**game.nets, **game.ema}), z, game.device)
                     signs |= picture(fake, slow, self.real)
                     if isinstance(recipe, Discriminates):
-                        signs |= opinions(recipe, game.nets, fake, self.real, game.device)
+                        signs |= opinions(recipe, game.nets, fake, self.real, game.device, z)
         return signs
 
     def second(self, game: Game, finite: bool = True) -> dict[str, Any]:
@@ -115,14 +115,22 @@ def draw(recipe: Generates, nets: Nets, z: Tensor, device: torch.device) -> Tens
 # -- tier 1
 
 
-def opinions(recipe: Discriminates, nets: Nets, fake: Tensor, real: Real, device: torch.device) -> dict[str, float]:
-    """What D says of real, of held-out real and of generated samples, and how diverse the latter are to its eye."""
+def opinions(
+    recipe: Discriminates, nets: Nets, fake: Tensor, real: Real, device: torch.device, z: Tensor
+) -> dict[str, float]:
+    """What D says of real, of held-out real and of generated samples (of the latents z), each by its label where D
+    judges by labels, and how diverse the latter are to its eye."""
     n = len(fake)
     sets = {"real": real.train[:n], "held": real.held[:n], "fake": fake}
+    conds: dict[str, Tensor | None] = dict.fromkeys(sets)
+    if isinstance(recipe, Conditioned):
+        conds["fake"] = z[:, recipe.z_dim :]
+        for name, y in (("real", real.labels), ("held", real.labels_held)):
+            conds[name] = None if y is None else one_hot(y[:n], recipe.labels)
     logits, seen = {}, {}
     for name, x in sets.items():
         with last_input(nets) as box:
-            logits[name] = recipe.logits(nets, x.to(device)).float().cpu()
+            logits[name] = recipe.logits(nets, x.to(device), conds[name]).float().cpu()
         seen[name] = box.get("x", torch.zeros(len(x), 0)).float().cpu().flatten(1)
     signs = {f"logit_{name}": float(v.mean()) for name, v in logits.items()}
     signs |= {f"spread_{name}": float(v.std()) for name, v in logits.items()}

@@ -118,4 +118,5 @@ def _drawn(law: Any, n: int, seed: int) -> Samples:
         torch.manual_seed(seed)
         points = law.draw(n)
     key = f"{law.fingerprint} seed={seed} n={n}"
-    return Samples(law.spec.name, key, n, lambda index: points[torch.from_numpy(index)])
+    labels = law.labels(points) if len(law.modes) else None
+    return Samples(law.spec.name, key, n, lambda index: points[torch.from_numpy(index)], labels)

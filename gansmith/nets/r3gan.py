@@ -167,6 +167,7 @@ class Discriminator(nn.Module):
             layers += [BinomialDown(), _pointwise(a, b), *(block(b) for _ in range(n))]
         self.body = nn.Sequential(*layers)
         self.basis = nn.Parameter(torch.randn(widths[0], base, base) / base)
+        self.features = widths[0]
         features = widths[0] if num_classes else 1
         self.out = fan_in_normal_(nn.Linear(widths[0], features, bias=False))
         self.embed = _embedding(num_classes, features, features**-0.5) if num_classes else None
@@ -178,6 +179,10 @@ class Discriminator(nn.Module):
     def trunk(self, x: Tensor) -> Tensor:
         """The last hidden features (N, widths[0])."""
         return in_float32(self._pool, self.body(channels_last(self.start(x))))
+
+    def head(self, h: Tensor) -> Tensor:
+        """Logits (N,) of the last hidden features, where there are no labels."""
+        return in_float32(self.out, h).squeeze(1)
 
     def _pool(self, h: Tensor) -> Tensor:
         return (h * self.basis).sum((2, 3))

@@ -1,0 +1,71 @@
+"""Minibatch discrimination: D sees how alike the samples of a batch are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gansmith.nn.init import normal_
+from gansmith.nn.precision import in_float32
+
+
+class MinibatchDiscrimination(nn.Module):
+    """Features (N, A) -> nearness to the rest of the batch (N, kernels).
+
+    o_b(i) = sum over j != i of exp(-|M_ib - M_jb|_1) with M = f T. A batch of another size than `batch` is scaled to
+    what `batch` samples would give, so that D can be asked about any number.
+
+    Args:
+        features: A.
+        kernels: B.
+        dims: C, numbers of each kernel; T is (A, B * C).
+        batch: samples in a training batch.
+
+    Source: Salimans et al. 2016, arXiv:1606.03498, section 3.2. Memory: N^2 * B * C numbers.
+
+    >>> layer = MinibatchDiscrimination(2, kernels=3, dims=2, batch=4)
+    >>> layer(torch.ones(4, 2)).tolist() == [[3.0] * 3] * 4          # all alike: N - 1
+    True
+    """
+
+    def __init__(self, features: int, kernels: int = 100, dims: int = 5, batch: int = 64) -> None:
+        super().__init__()
+        self.kernels, self.dims, self.batch = kernels, dims, batch
+        self.T = nn.Parameter(torch.randn(features, kernels * dims) / features**0.5)
+
+    def forward(self, f: Tensor) -> Tensor:
+        M = (f @ self.T).unflatten(1, (self.kernels, self.dims))
+        distance = (M[:, None] - M[None]).abs().sum(3)
+        near = torch.exp(-distance).sum(1) - 1  # without itself
+        return near * ((self.batch - 1) / max(len(f) - 1, 1))
+
+
+class Crowd(nn.Module):
+    """x (N, ...) -> logits (N,): a discriminator whose last layer also sees the minibatch features.
+
+    Args:
+        D: any discriminator with `trunk` and `features`.
+        kernels, dims, batch: of `MinibatchDiscrimination`.
+    """
+
+    def __init__(self, D: Any, kernels: int, dims: int, batch: int) -> None:
+        super().__init__()
+        self.D = D
+        del D.out  # its own last layer is not used
+        self.nearness = MinibatchDiscrimination(D.features, kernels, dims, batch)
+        self.features = D.features + kernels
+        self.out = normal_(nn.Linear(self.features, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.trunk(x))
+
+    def trunk(self, x: Tensor) -> Tensor:
+        """The last hidden features of D with the minibatch features behind (N, features)."""
+        h = self.D.trunk(x).flatten(1)
+        return torch.cat([h, in_float32(self.nearness, h)], 1)
+
+    def head(self, h: Tensor) -> Tensor:
+        """Logits (N,) of those."""
+        return in_float32(self.out, h).squeeze(1)
