@@ -89,8 +89,11 @@ class DataSpec:
         kind: "image" (samples C H W in [-1, 1]) or "points" (samples D, about unit scale).
         shape: of one sample, (C, H, W) or (D,).
         count: training samples; 0 = drawn fresh without end (the exactly known sets).
-        fields: what can be drawn, "x" always and "y" (int64 labels) when there are classes.
+        fields: what can be drawn, "x" always, "y" (int64 labels) when there are classes, "tokens" (int64, each 0 to
+            len(words) - 1) when there are captions.
         classes: class names, in the order of the labels.
+        words: what the tokens stand for; 0 is padding, written "", and 1 any unknown word, written "?".
+        length: tokens of a caption, 1 to 64, shorter ones padded at their end; 0 without captions.
     """
 
     name: str
@@ -99,6 +102,8 @@ class DataSpec:
     count: int = 0
     fields: tuple[str, ...] = ("x",)
     classes: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    length: int = 0
 
 
 class Data(Protocol):

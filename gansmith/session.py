@@ -18,6 +18,8 @@ from gansmith import doctoring, judging, recipes
 from gansmith.auto import make, settle
 from gansmith.core import Recipe
 from gansmith.data import Dataset, Points, Stream, open_data
+from gansmith.data.letters import PREFIX as FONTS
+from gansmith.data.tables import located
 from gansmith.engine import checkpoint, devices
 from gansmith.engine.display import Display, Silent, count, display, duration
 from gansmith.engine.game import Diverged, Game
@@ -202,7 +204,7 @@ def open_session(
             "automatic": {k: v.reason for k, v in auto.items()} | {"precision": why},
             "data": {
                 "source": _source(data),
-                "options": dict(options),
+                "options": located(options),
                 "fingerprint": dataset.fingerprint,
                 "spec": fields_to_yaml(asdict(spec)),
                 "info": dataset.info,
@@ -302,6 +304,8 @@ def _source(data: Any) -> str | None:
     """How run.yaml names the data: a known name, an absolute path, or None for arrays."""
     if not isinstance(data, (str, Path)):
         return None
+    if str(data).startswith(FONTS):
+        return FONTS + str(Path(str(data).removeprefix(FONTS)).expanduser().resolve())
     return str(Path(data).expanduser().resolve()) if Path(data).expanduser().exists() else str(data)
 
 

@@ -492,7 +492,14 @@ def data(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 def test_check_prints_the_report(data: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["check", "photos", "--resolution", "32", "--labels"]) == 0
     assert capsys.readouterr().out == "12 images\n2 are flat\n"
-    assert data.options == {"resolution": 32, "fit": "crop", "background": "white", "channels": None, "labels": True}
+    assert data.options == {
+        "resolution": 32,
+        "fit": "crop",
+        "background": "white",
+        "channels": None,
+        "labels": True,
+        "captions": None,
+    }
     data.report.errors.append("no image can be read")
     assert cli.main(["check", "photos"]) == 2
 

@@ -20,6 +20,7 @@ from gansmith.errors import GansmithError, TrainingError, did_you_mean
 VERBS = (
     "list",
     "describe",
+    "data",
     "check",
     "train",
     "resume",

@@ -12,7 +12,8 @@ from typing import TypeVar
 import numpy as np
 
 from gansmith.data.decode import Pixels
-from gansmith.data.sources import Item, Source, refuse_bomb, show, unreadable
+from gansmith.data.names import show
+from gansmith.data.sources import Item, Source, refuse_bomb, unreadable
 from gansmith.errors import GansmithError
 
 T = TypeVar("T")
