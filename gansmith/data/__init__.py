@@ -119,8 +119,9 @@ def _chosen(source: str | os.PathLike[str] | np.ndarray, labels: Choice) -> tupl
     """The source, and the choice of labels that is left: that among a known set's labels is made with the source."""
     if not isinstance(source, str) or not is_named(source):
         return find_source(source), labels
-    label = labels if isinstance(labels, str) else None
-    return open_named(source, label), labels if label is None else True
+    if labels is None or isinstance(labels, bool):
+        return open_named(source, None), labels
+    return open_named(source, os.fspath(labels)), True
 
 
 def find_source(source: str | os.PathLike[str] | np.ndarray) -> Source:

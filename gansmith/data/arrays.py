@@ -114,6 +114,11 @@ def _label_texts(title: str, labels: np.ndarray, count: int) -> list[str]:
             f'The labels in "{title}" have shape {labels.shape} and type {labels.dtype}: '
             f"give {count} whole numbers or words, one an image."
         )
+    if labels.dtype.kind == "i" and count and labels.min() < 0:
+        bad = int(np.argmin(labels))
+        raise GansmithError(
+            f'The label {labels[bad]} of image {bad} in "{title}" is out of range: give whole numbers from 0.'
+        )
     return [show(str(v)) for v in labels]
 
 

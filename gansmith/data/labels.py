@@ -143,6 +143,11 @@ def _numbered(title: str, texts: Sequence[str | None], classes: Sequence[str] = 
             f"choose a column or file in which images share their labels."
         )
     number = {name: i for i, name in enumerate(names)}
+    wrong = next((text for text in texts if classes and text not in number), None)
+    if wrong is not None:
+        raise GansmithError(
+            f'The label "{wrong}" in "{title}" is out of range: the classes are {names[0]} to {names[-1]}.'
+        )
     return Labels([number.get(text or "", -1) for text in texts], names, [])
 
 

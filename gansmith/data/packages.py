@@ -100,7 +100,8 @@ def download(package: Package, folder: Path, told: Callable[[int], None]) -> Pat
         process.wait()
     found = [path for path in place.iterdir() if path.is_file()]
     if process.returncode or len(found) != 1:
-        raise GansmithError(f"{package.client} could not fetch {package.title}: {_last_line(errors)}")
+        remedy = "run apt-get update first" if package.client == "apt-get" else "try again where there is a network"
+        raise GansmithError(f"{package.client} could not fetch {package.title} ({_said(errors)}): {remedy}.")
     verify(found[0], package)
     return found[0]
 
@@ -131,10 +132,11 @@ def _size(folder: Path) -> int:
     return total
 
 
-def _last_line(errors: str) -> str:
+def _said(errors: str) -> str:
+    """What a program said was wrong, in one line."""
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
     said = [line for line in lines if line.lower().startswith(("error", "e:", "npm error", "npm err!"))] or lines
-    return f"it says: {show(said[0])[:300]}" if said else "it did not say why; is there a network?"
+    return show(said[0])[:300] if said else "it did not say why"
 
 
 def verify(path: Path, package: Package) -> None:

@@ -132,6 +132,13 @@ def _beside(source: Source, wanted: Options) -> list[Path]:
     return [*chosen, *(source.beside if wanted.labels or wanted.captions is True else ())]
 
 
+def _used(source: Source, wanted: Options, tables: list[str], texts: int) -> dict[str, int]:
+    """Files among the images that labels and captions were read from, counted by their endings."""
+    chosen = [split_choice(choice)[0] for choice in (wanted.label_file, wanted.captions) if isinstance(choice, str)]
+    inside = [str(path) for path in chosen if path.resolve().is_relative_to(Path(source.title).resolve())]
+    return dict(Counter([ending(name) for name in {*tables, *inside}] + [".txt"] * texts))
+
+
 def _passed_over(source: Source, record: Record) -> dict[str, int]:
     """Files that are no images and that nothing was read from, counted by their endings."""
     return dict(source.ignored - Counter(record.used))
@@ -183,7 +190,7 @@ def _settle(source: Source, probes: list[Probe], wanted: Options) -> tuple[Look,
     captions = captions_of(source, probes, wanted.captions)
     record = Record(resolution, channels, classes=labels.classes, labels=labels.numbers, captions=captions.texts)
     record.remarks = labels.remarks + captions.remarks
-    record.used = dict(Counter([ending(labels.used)] * bool(labels.used) + [".txt" for p in probes if p.captions]))
+    record.used = _used(source, wanted, [labels.used] * bool(labels.used), sum(bool(p.captions) for p in probes))
     return Look(resolution, wanted.fit, wanted.background, channels), record
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 
@@ -57,11 +57,14 @@ def shapes32(label: str = "shape", count: int = COUNT) -> Source:
     factors = draw_factors(count)
     number = classes_of(factors, label)
 
+    @cache  # the images are looked at and then read
+    def drawn() -> Pixels:
+        blocks = [slice(start, start + BLOCK) for start in range(0, count, BLOCK)]
+        return np.concatenate([render({k: values[block] for k, values in factors.items()}) for block in blocks])
+
     def walk() -> Iterator[Item]:
-        for start in range(0, count, BLOCK):
-            pixels = render({name: values[start : start + BLOCK] for name, values in factors.items()})
-            for i in range(len(pixels)):
-                yield Item(f"image {start + i}", partial(_row, pixels, i), LABELS[label][number[start + i]])
+        for i, pixels in enumerate(drawn()):
+            yield Item(f"image {i}", partial(_same, pixels), LABELS[label][number[i]])
 
     variant = f"{VERSION} {count} {label}"
     licence = "none needed: drawn by gansmith"
@@ -70,8 +73,8 @@ def shapes32(label: str = "shape", count: int = COUNT) -> Source:
     )
 
 
-def _row(pixels: np.ndarray, i: int) -> Pixels:
-    return pixels[i]
+def _same(pixels: Pixels) -> Pixels:
+    return pixels
 
 
 def draw_factors(count: int) -> dict[str, np.ndarray]:
@@ -152,7 +155,8 @@ def _ring(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def _triangle(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Equal sides, a corner at the top: the largest distance to one of the three sides."""
-    return np.maximum(y - 0.55, np.abs(x) * math.cos(math.pi / 6) - y * 0.5 - 0.55)
+    sides = np.maximum(y - 0.5, np.abs(x) * math.cos(math.pi / 6) - y * 0.5 - 0.5)
+    return np.maximum(sides, _circle(x, y))  # or the smooth edges would reach beyond the corners
 
 
 def _star(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -162,4 +166,4 @@ def _star(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     off = np.abs((angle + turn) % (2 * turn) - turn)  # from the axis of the nearest point
     u, v = np.hypot(x, y) * np.cos(off), np.hypot(x, y) * np.sin(off)
     du, dv = inner * math.cos(turn) - 1, inner * math.sin(turn)  # along the side, from its tip
-    return ((u - 1) * dv - v * du) / math.hypot(du, dv)
+    return np.maximum(((u - 1) * dv - v * du) / math.hypot(du, dv), _circle(x, y))
