@@ -85,19 +85,18 @@ def download(package: Package, folder: Path, told: Callable[[int], None]) -> Pat
     place.mkdir(parents=True)
     scratch.mkdir()
     own = {"TMPDIR": str(scratch), "npm_config_cache": str(scratch), "PIP_NO_CACHE_DIR": "1"}
-    process = subprocess.Popen(
+    with subprocess.Popen(
         package.command,
         cwd=place,
         env={**os.environ, **own},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-    )
-    try:
-        errors = _watch(process, folder, told)
-    finally:
-        process.kill()
-        process.wait()
+    ) as process:
+        try:
+            errors = _watch(process, folder, told)
+        finally:
+            process.kill()
     found = [path for path in place.iterdir() if path.is_file()]
     if process.returncode or len(found) != 1:
         remedy = "run apt-get update first" if package.client == "apt-get" else "try again where there is a network"
@@ -160,7 +159,16 @@ def members(path: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, by
         GansmithError: the archive is damaged, larger than any of ours, or has names that lead out of it.
     """
     readers = {".tgz": _from_tar, ".whl": _from_zip, ".deb": _from_deb}
-    damage = (tarfile.TarError, zipfile.BadZipFile, OSError, EOFError, ValueError, zlib.error, lzma.LZMAError)
+    damage = (
+        tarfile.TarError,
+        zipfile.BadZipFile,
+        OSError,
+        EOFError,
+        ValueError,
+        TypeError,
+        zlib.error,
+        lzma.LZMAError,
+    )
     try:
         yield from readers[path.suffix](path, wanted)
     except GansmithError:
