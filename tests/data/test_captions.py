@@ -12,6 +12,7 @@ import yaml
 from PIL import Image
 
 import gansmith
+from gansmith.cli import main
 from gansmith.core import DataSpec
 from gansmith.data import check_data, open_data, sources
 from gansmith.data.captions import MAX_LENGTH, MAX_WORDS, clean, encode, vocabulary, words_of
@@ -263,7 +264,9 @@ class Read(Generates, Recipe):
 '''
 
 
-def test_a_run_on_captions_resumes_exactly(album: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_on_captions_resumes_exactly(
+    album: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path("read.py").write_text(RECIPE)
     Path("t.csv").write_text("file,label\n" + "\n".join(f"{i}.png,{i % 2}" for i in range(COUNT)))
@@ -272,7 +275,10 @@ def test_a_run_on_captions_resumes_exactly(album: Path, tmp_path: Path, monkeypa
     gansmith.train("./read.py", data="album", samples=80, out="half", **options)
     config = yaml.safe_load(Path("half/run.yaml").read_text())
     assert config["data"]["options"]["labels"] == str(tmp_path / "t.csv")
-    assert config["data"]["spec"]["words"][:2] == ["", "?"]
+    words = config["data"]["spec"]["words"]
+    assert words[:2] == ["", "?"]
+    assert main(["info", "half"]) == 0
+    assert f"words: {len(words)}, as a, number, picture, small, another, text, " in capsys.readouterr().out
     half = gansmith.resume("half", samples=160, quiet=True)
     one, other = (run.load().nets["G"].table.weight for run in (whole, half))
     assert torch.equal(one, other) and one.std() > 0.1
