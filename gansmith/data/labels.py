@@ -89,6 +89,8 @@ def _holds_labels(name: str, data: bytes) -> bool:
         except (ValueError, RecursionError):
             return True  # and reading it will say what is wrong
         return isinstance(found, dict) and bool(found.get("labels"))
+    if name == "labels.csv":
+        return True
     header = data[:10_000].partition(b"\n")[0].decode("utf-8-sig", "replace").lower()
     cells = {cell.strip(' "\r') for cell in header.replace(";", ",").replace("\t", ",").split(",")}
     return not cells.isdisjoint(COLUMNS)
@@ -113,7 +115,13 @@ def _from_rows(probes: Sequence[Probe], title: str, rows: list[Row]) -> Labels:
             f'"{title}" has no label for {len(missing):,} of {len(probes):,} images, first {missing[0]}: '
             f"label all or none."
         )
-    return _numbered(title, texts)._replace(remarks=strangers(title, others))
+    labels = _numbered(title, texts)
+    if len(labels.classes) > MANY and 2 * len(labels.classes) > len(probes):
+        raise GansmithError(
+            f'The labels in "{title}" make {len(labels.classes):,} classes of {len(probes):,} images: '
+            f"choose a column or file in which images share their labels."
+        )
+    return labels._replace(remarks=strangers(title, others))
 
 
 def _text(title: str, row: Row) -> str:
@@ -137,11 +145,6 @@ def _text(title: str, row: Row) -> str:
 def _numbered(title: str, texts: Sequence[str | None], classes: Sequence[str] = ()) -> Labels:
     """Class names, in the order given or else the natural one, and every image's number among them."""
     names = list(classes) or sorted({text for text in texts if text is not None}, key=natural)
-    if len(names) > MANY and 2 * len(names) > len(texts):
-        raise GansmithError(
-            f'The labels in "{title}" make {len(names):,} classes of {len(texts):,} images: '
-            f"choose a column or file in which images share their labels."
-        )
     number = {name: i for i, name in enumerate(names)}
     wrong = next((text for text in texts if classes and text not in number), None)
     if wrong is not None:

@@ -106,6 +106,8 @@ def folder(path: Path) -> Source:
 
 def _read_some(path: Path, most: int) -> bytes:
     """The bytes of a file that belongs to images; one byte above `most` when it is larger."""
+    if not path.is_file():
+        raise GansmithError(f'"{show(str(path))}" is no plain file: remove it, or put a text file in its place.')
     try:
         with open(path, "rb") as file:
             return file.read(most + 1)

@@ -1,6 +1,7 @@
 """Captions: where they come from, the vocabulary, the tokens that a training draws, and what is wrong with them."""
 
 import json
+import os
 import tarfile
 import zipfile
 from pathlib import Path
@@ -329,7 +330,10 @@ def test_captions_that_cannot_be_read(album: Path, monkeypatch: pytest.MonkeyPat
     refused(album, True, "4.png has 101 captions: give at most 100 an image")
     (album / "4.txt").unlink()
     (album / "4.txt").symlink_to(album / "4.txt")
-    refused(album, True, "4.txt")
+    refused(album, True, '4.txt" is no plain file: remove it')
+    (album / "4.txt").unlink()
+    os.mkfifo(album / "4.txt")  # reading it would wait for ever
+    refused(album, True, '4.txt" is no plain file')
 
 
 def test_captions_in_a_damaged_zip(album: Path, tmp_path: Path) -> None:

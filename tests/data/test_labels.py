@@ -180,6 +180,9 @@ def test_a_table_of_other_things_does_not_count(file: str, text: str, tree: Path
 def test_a_broken_table_among_the_images(tree: Path) -> None:
     (tree / "dataset.json").write_text('{"labels": [["a/0.png", 1],')
     refused(tree, True, '"dataset.json" is no valid JSON in line 1', "mend it")
+    (tree / "dataset.json").unlink()
+    (tree / "labels.csv").write_text(csv(ROWS, "file,breed"))
+    refused(tree, True, '"labels.csv" has no column of labels (among file, breed): choose one')
 
 
 def test_without_asking_a_table_is_not_read(tree: Path) -> None:
