@@ -22,9 +22,11 @@ def natural(name: str) -> tuple[object, ...]:
 
     >>> sorted(["a10", "a2", "A1"], key=natural)
     ['A1', 'a2', 'a10']
+    >>> sorted(["cat2", "cat", "2"], key=natural)
+    ['2', 'cat', 'cat2']
     """
     parts = re.split(r"([0-9]+)", name.casefold())
-    return (*(part if i % 2 == 0 else (len(part.lstrip("0")), part) for i, part in enumerate(parts)), name)
+    return tuple(part if i % 2 == 0 else (len(part.lstrip("0")), part) for i, part in enumerate(parts)), name
 
 
 def is_image(name: str) -> bool:

@@ -598,6 +598,12 @@ def test_what_real_captions_say(fetched: Callable[[str], None]) -> None:
         assert x[0, 20:44, 20:44].mean() > 0.3 > x[1, 20:44, 20:44].mean()  # red it is
 
 
+def test_the_fonts_of_real_letters(fetched: Callable[[str], None]) -> None:
+    fetched("letters")
+    report = open_data("letters", labels="font", progress=False).report
+    assert len(report.labels) == 464 and set(report.labels.values()) == {26}
+
+
 def test_real_letters_can_be_told_apart(fetched: Callable[[str], None]) -> None:
     fetched("letters")
     data = open_data("letters", progress=False)

@@ -124,6 +124,11 @@ def pack(tree: Path, path: Path, wrapper: str = "") -> Path:
     return path
 
 
+def test_classes_that_begin_alike(tree: Path, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(csv([(n, ("cat", "cat2", "cat10")[i % 3]) for i, (n, _) in enumerate(ROWS)]))
+    assert open_data(tree, labels=tmp_path / "t.csv", progress=False).spec.classes == ("cat", "cat2", "cat10")
+
+
 @pytest.mark.parametrize("kind", ["zip", "tar"])
 def test_archives(kind: str, tree: Path, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(csv(ROWS))
