@@ -67,7 +67,8 @@ def train(
     fit: str = "crop",
     background: str = "white",
     channels: int | None = None,
-    labels: bool = False,
+    labels: bool | str | Path | None = None,
+    captions: bool | str | Path | None = None,
     device: str = "auto",
     devices: int = 1,
     nodes: int = 1,
@@ -97,7 +98,8 @@ def train(
         fit: how non-square images become square: "crop", "pad" or "squeeze".
         background: colour behind transparent images.
         channels: 1 or 3; by default 1 when all images are grey.
-        labels: take subfolder names as class labels.
+        labels: True = classes by subfolders; or a CSV or JSON file; or one of a known name's labels, as "font".
+        captions: True = texts beside the images; or a CSV or JSON file.
         device: "auto", "cpu", "cuda" or "mps".
         devices: processes on this machine.
         nodes: machines, each of which starts this call (torchrun, SLURM).
@@ -119,7 +121,8 @@ def train(
         GansmithError: bad input of any kind; TrainingError: the training diverged in spite of retries.
     """
     given = fields | ({} if samples is None else {"samples": samples})
-    options = {"resolution": resolution, "fit": fit, "background": background, "channels": channels, "labels": labels}
+    options: dict[str, Any] = {"resolution": resolution, "fit": fit, "background": background, "channels": channels}
+    options |= {"labels": labels, "captions": captions}
     session = open_session(
         recipe,
         data,
@@ -154,10 +157,8 @@ def plan(recipe: str | Path | type[Recipe], data: Any, *, samples: int | None = 
 
     Plays a few rounds to measure. Takes the arguments of `train`.
     """
-    keys = ("resolution", "fit", "background", "channels", "labels")
-    loading = {"fit": "crop", "background": "white", "labels": False} | {
-        k: options.pop(k) for k in keys if k in options
-    }
+    keys = ("resolution", "fit", "background", "channels", "labels", "captions")
+    loading = {"fit": "crop", "background": "white"} | {k: options.pop(k) for k in keys if k in options}
     common = {k: options.pop(k) for k in _SESSION if k in options}
     common["evaluation"] = {k: options.pop(k) for k in DEFAULTS if k in options}
     options.pop("out", None)

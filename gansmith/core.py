@@ -96,8 +96,11 @@ class DataSpec:
         kind: "image" (samples C H W in [-1, 1]) or "points" (samples D, about unit scale).
         shape: of one sample, (C, H, W) or (D,).
         count: training samples; 0 = drawn fresh without end (the exactly known sets).
-        fields: what can be drawn, "x" always and "y" (int64 labels) when there are classes.
+        fields: what can be drawn, "x" always, "y" (int64 labels) when there are classes, "tokens" (int64, each 0 to
+            len(words) - 1) when there are captions.
         classes: class names, in the order of the labels.
+        words: what the tokens stand for; 0 is padding, written "", and 1 any unknown word, written "?".
+        length: tokens of a caption, 1 to 64, shorter ones padded at their end; 0 without captions.
     """
 
     name: str
@@ -106,6 +109,8 @@ class DataSpec:
     count: int = 0
     fields: tuple[str, ...] = ("x",)
     classes: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+    length: int = 0
 
 
 class Data(Protocol):
@@ -177,6 +182,7 @@ class Recipe(Helpers, ABC):
 
     kinds: ClassVar[tuple[str, ...]] = ("image", "points")
     draws: ClassVar[tuple[str, ...]] = ("x",)
+    needs: ClassVar[tuple[str, ...]] = ()
     averaged: ClassVar[tuple[str, ...]] = ()
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     ranges: ClassVar[Mapping[str, tuple[float, float]]] = {}
@@ -228,11 +234,13 @@ class Recipe(Helpers, ABC):
             raise GansmithError(
                 f"{name} learns {' or '.join(self.kinds)} data, but {data.name} holds {data.kind} data."
             )
-        missing = [f for f in self.draws if f not in data.fields]
+        missing = [f for f in (*self.draws, *self.needs) if f not in data.fields]
         if missing:
-            raise GansmithError(
-                f"{name} needs {', '.join(missing)} with every sample, which {data.name} does not have."
-            )
+            told = {
+                "y": "labels: sort the images into a folder for each class, or give --labels FILE.csv",
+                "tokens": "captions: put a text file beside each image, or give --captions FILE.csv",
+            }
+            raise GansmithError(f"{name} needs {told.get(missing[0], ', '.join(missing))}; {data.name} has none.")
 
     def half_life(self, clock: Clock) -> float:
         """Half-life of the averaged nets now, in samples: short at first, so that early grids show more than noise."""

@@ -18,6 +18,8 @@ from gansmith import doctoring, judging, recipes
 from gansmith.auto import make, settle
 from gansmith.core import Recipe
 from gansmith.data import Dataset, Points, Stream, open_data
+from gansmith.data.letters import PREFIX as FONTS
+from gansmith.data.tables import located
 from gansmith.engine import checkpoint, devices
 from gansmith.engine.display import Display, Silent, count, display, duration
 from gansmith.engine.game import Diverged, Game
@@ -182,6 +184,7 @@ def open_session(
     cls = recipes.find(recipe) if not isinstance(recipe, type) else recipe
     judging.positive(minutes=minutes, tick=tick)
     place, shown = _place(device, devices, nodes, quiet)
+    options = _labelled(cls, data, options)
     with place.told_once():
         dataset = _open(place, data, options, shown)
         spec = dataset.spec
@@ -202,7 +205,7 @@ def open_session(
             "automatic": {k: v.reason for k, v in auto.items()} | {"precision": why},
             "data": {
                 "source": _source(data),
-                "options": dict(options),
+                "options": located(options),
                 "fingerprint": dataset.fingerprint,
                 "spec": fields_to_yaml(asdict(spec)),
                 "info": dataset.info,
@@ -268,6 +271,13 @@ def recipe_of(config: Mapping[str, Any], run: RunDir) -> Recipe:
         raise GansmithError(f"{run.path / 'run.yaml'} does not fit the recipe {config['recipe']}: {e}") from None
 
 
+def _labelled(cls: type[Recipe], data: Any, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The options, with labels on for a recipe that cannot do without and files that may have them."""
+    wants = "y" in (*cls.draws, *cls.needs)
+    files = isinstance(data, (str, Path)) and Path(data).expanduser().exists()
+    return {**options, "labels": True} if wants and files and not options.get("labels") else options
+
+
 def _place(device: str, count: int, nodes: int, quiet: bool) -> tuple[devices.Place, Display]:
     place = devices.launch(device, count, nodes)
     return place, display(quiet) if place.first else Silent()
@@ -302,6 +312,8 @@ def _source(data: Any) -> str | None:
     """How run.yaml names the data: a known name, an absolute path, or None for arrays."""
     if not isinstance(data, (str, Path)):
         return None
+    if str(data).startswith(FONTS):
+        return FONTS + str(Path(str(data).removeprefix(FONTS)).expanduser().resolve())
     return str(Path(data).expanduser().resolve()) if Path(data).expanduser().exists() else str(data)
 
 

@@ -252,6 +252,26 @@ def test_the_recipe_may_stand_behind_flags(before: list[str], mygan: str, api: F
     assert api.calls[0][1] == (mygan,) and api.calls[0][2]["data"] == "x"
 
 
+@pytest.mark.parametrize(
+    ("words", "labels", "captions"),
+    [
+        ("--labels", True, None),
+        ("--labels breeds.csv:kind", "breeds.csv:kind", None),
+        ("--labels=breeds.json --captions", "breeds.json", True),
+        ("--captions texts.csv --labels --batch 8", True, "texts.csv"),
+        ("--labels none", None, None),
+    ],
+)
+@pytest.mark.parametrize("recipe_last", [False, True])
+def test_a_switch_may_have_a_value(
+    words: str, labels: object, captions: object, recipe_last: bool, mygan: str, api: FakeAPI
+) -> None:
+    argv = [*words.split(), "--data", "x", mygan] if recipe_last else [mygan, "--data", "x", *words.split()]
+    assert cli.main(["train", *argv]) == 0
+    given = api.calls[0][2]
+    assert (given.get("labels"), given.get("captions")) == (labels, captions)
+
+
 def test_dry_run_plans(mygan: str, api: FakeAPI) -> None:
     assert cli.main(["train", mygan, "--data", "x", "--dry-run", "--lr", "0.1"]) == 0
     assert api.calls == [("plan", (mygan,), {"data": "x", "lr": 0.1})]
@@ -275,6 +295,7 @@ def test_dry_run_plans(mygan: str, api: FakeAPI) -> None:
         ("--data x --lr", "--lr needs a value: --lr FLOAT."),
         ("--data --lr 1", "--data needs a value: --data DATA."),
         ("--data x y", '"y" is one word too many'),
+        ("--data x --labels a.csv b.csv", "--labels: give at most one value, not 2."),
         ("--lr 1", "train needs data"),
         ("", "train needs data"),
     ],
@@ -493,9 +514,28 @@ def data(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 def test_check_prints_the_report(data: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["check", "photos", "--resolution", "32", "--labels"]) == 0
     assert capsys.readouterr().out == "12 images\n2 are flat\n"
-    assert data.options == {"resolution": 32, "fit": "crop", "background": "white", "channels": None, "labels": True}
+    assert data.options == {
+        "resolution": 32,
+        "fit": "crop",
+        "background": "white",
+        "channels": None,
+        "labels": True,
+        "captions": None,
+    }
     data.report.errors.append("no image can be read")
     assert cli.main(["check", "photos"]) == 2
+
+
+def test_check_takes_flags_with_and_without_values_before_the_data(data: SimpleNamespace) -> None:
+    assert cli.main(["check", "--labels", "a.csv", "--captions=b.csv", "photos"]) == 0
+    assert (data.options["labels"], data.options["captions"]) == ("a.csv", "b.csv")
+    assert cli.main(["check", "--labels", "--captions", "photos"]) == 0
+    assert (data.options["labels"], data.options["captions"]) == (True, True)
+
+
+def test_help_shows_that_the_value_may_be_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["check", "--help"]) == 0
+    assert "--labels [LABELS]" in capsys.readouterr().out
 
 
 def test_check_as_json(data: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
@@ -532,6 +572,7 @@ def test_completion_knows_verbs_recipes_and_flags(shell: str, capsys: pytest.Cap
         ("gansmith train --see", {"--seed"}),
         ("gansmith sample runs/1 --che", {"--checkpoint"}),
         ("gansmith completion z", {"zsh"}),
+        ("gansmith data l", {"list"}),
         ("gansmith sample -", {"-n", "--seed", "--out", "--checkpoint", "--raw", "--device", "--help"}),
     ],
 )

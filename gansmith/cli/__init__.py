@@ -20,6 +20,7 @@ from gansmith.errors import GansmithError, TrainingError, did_you_mean
 VERBS = (
     "list",
     "describe",
+    "data",
     "check",
     "train",
     "resume",
@@ -43,6 +44,7 @@ Generative adversarial networks, trained on your data by one command.
 
 Examples:
   gansmith list                                   which GANs there are
+  gansmith data list                              which data sets it knows by name
   gansmith train r3gan --data digits --minutes 2  learn handwritten digits
   gansmith train r3gan --data ~/photos --dry-run  what it would do with your photos
   gansmith resume runs/00000-r3gan-digits         go on where it stopped

@@ -3,6 +3,7 @@
 Examples:
   gansmith check ~/photos
   gansmith check ~/photos --resolution 64 --labels --recipe r3gan
+  gansmith check ~/photos --labels breeds.csv --captions captions.csv
   gansmith check faces.zip --json
 """
 
@@ -28,7 +29,8 @@ class Args:
         fit: how an image that is not square becomes square.
         background: colour behind transparent images.
         channels: 1 for grey, 3 for colour; by default as the data are.
-        labels: take subfolders as classes.
+        labels: take subfolders as classes, or the column of a CSV or a JSON file, or one of a known name's labels.
+        captions: take the .txt beside each image as its captions, or the column of a CSV or a JSON file.
         json: print JSON, for programs.
     """
 
@@ -38,7 +40,8 @@ class Args:
     fit: Literal["crop", "pad", "squeeze"] = "crop"
     background: str = "white"
     channels: int | None = None
-    labels: bool = False
+    labels: bool | str | None = None
+    captions: bool | str | None = None
     json: bool = False
 
 

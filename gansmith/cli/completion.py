@@ -44,8 +44,8 @@ def _flags(verb: str) -> list[str]:
 def _words(verb: str) -> str:
     """All that can follow a verb, except files."""
     names = [*recipes.names(), *recipes.plugins()] if verb in TAKES_RECIPE else []
-    shells = list(SCRIPTS) if verb == "completion" else []
-    return " ".join(names + shells + _flags(verb))
+    choices = {"completion": list(SCRIPTS), "data": ["list", "get"]}.get(verb, [])
+    return " ".join(names + choices + _flags(verb))
 
 
 def _bash() -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 from gansmith.cli.parse import parse
 
@@ -36,7 +37,17 @@ def run(argv: list[str]) -> int:
     text = (
         json.dumps(facts, indent=2)
         if args.json
-        else yaml.safe_dump(facts, sort_keys=False, allow_unicode=True, width=10**6)
+        else yaml.safe_dump(_short(facts), sort_keys=False, allow_unicode=True, width=10**6)
     )
     print(text.rstrip())
     return 0
+
+
+def _short(facts: dict[str, Any]) -> dict[str, Any]:
+    """The same for people: of a vocabulary, its size and its first words."""
+    data = facts.get("data", {})
+    words = data.get("spec", {}).get("words")
+    if not words:
+        return facts
+    shown = f"{len(words):,}, as {', '.join(words[2:12])}"
+    return facts | {"data": data | {"spec": data["spec"] | {"words": shown}}}

@@ -45,6 +45,8 @@ class Flag:
     @property
     def metavar(self) -> str:
         """What its value looks like: `INT`, `{crop,pad}`; text and positional arguments are called by their name."""
+        if bool in _members(self.type):
+            return f"[{self.name.upper()}]"
         return self.name.upper() if self.positional or self.type in (str, str | None) else metavar(self.type)
 
 
@@ -171,7 +173,7 @@ def _tyro_field(flag: Flag, paired: bool = False) -> tuple[str, Any, Any]:
         pairs = () if paired else (tyro.conf.FlagCreatePairsOff,)
         return flag.name, Annotated[(bool, about, *pairs)], field(default=flag.default)
     words = tyro.constructors.PrimitiveConstructorSpec[Any](
-        nargs="*" if get_origin(flag.type) is tuple else 1,
+        nargs="*" if get_origin(flag.type) is tuple or bool in _members(flag.type) else 1,
         metavar=flag.metavar,
         instance_from_str=lambda words: words,
         is_instance=lambda _: True,
@@ -222,14 +224,17 @@ def _members(kind: Any) -> tuple[Any, ...]:
 def _settable(kind: Any) -> bool:
     if get_origin(kind) is tuple:
         return all(arg in (int, float, str, Ellipsis) for arg in get_args(kind))
-    if members := _members(kind):
-        return all(member is type(None) or (member is not bool and _settable(member)) for member in members)
+    if members := _members(kind):  # a switch that may have a value: bool | str
+        with_value = str in members
+        return all(m is type(None) or ((m is not bool or with_value) and _settable(m)) for m in members)
     return get_origin(kind) is Literal or kind in (bool, int, float, str)
 
 
 def _read(flag: Flag, words: Any) -> Any:
     if isinstance(words, bool):
         return words
+    if flag.positional and not words:
+        return ()
     try:
         return convert(flag.type, words)
     except ValueError as error:
@@ -241,12 +246,16 @@ def convert(kind: Any, words: list[str]) -> Any:
 
     >>> convert(int, ["1.5M"]), convert(tuple[float, ...], ["0,0.9"]), convert(int | None, ["none"])
     (1500000, (0.0, 0.9), None)
+    >>> convert(bool | str, []), convert(bool | str, ["labels.csv"])
+    (True, 'labels.csv')
 
     Raises:
         ValueError: they do not stand for a value of that type.
     """
     if get_origin(kind) is tuple:
         return _convert_tuple(get_args(kind), ",".join(words).split(",") if words else [])
+    if bool in _members(kind):
+        return _switch(_members(kind), words)
     (word,) = words
     if get_origin(kind) is Literal:
         return _choose(get_args(kind), word)
@@ -257,6 +266,13 @@ def convert(kind: Any, words: list[str]) -> Any:
     if kind is float:
         return _number(word)
     return word
+
+
+def _switch(members: tuple[Any, ...], words: list[str]) -> Any:
+    """A switch that may have a value: on, or that value."""
+    if len(words) > 1:
+        raise ValueError(f"give at most one value, not {len(words)}.")
+    return _convert_union(tuple(m for m in members if m is not bool), words[0]) if words else True
 
 
 def _convert_tuple(kinds: tuple[Any, ...], words: list[str]) -> tuple[Any, ...]:

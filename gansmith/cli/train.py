@@ -1,7 +1,7 @@
 """Train a recipe on data, into a new run directory.
 
-DATA is a folder of images, a zip or tar, a .npy or .npz file, or a known name: digits, fashion_mnist,
-ring8, grid25, swissroll. What is not set is chosen from the data and the device, and printed with its
+DATA is a folder of images, a zip or tar, a .npy or .npz file, or a known name such as digits or grid25:
+gansmith data list shows them. What is not set is chosen from the data and the device, and printed with its
 reason. Ctrl-C saves; gansmith resume goes on. Every field of the recipe is a flag too:
 gansmith train RECIPE --help lists them.
 
@@ -45,7 +45,8 @@ class Args:
         fit: how an image that is not square becomes square.
         background: colour behind transparent images.
         channels: 1 for grey, 3 for colour; by default as the data are.
-        labels: take subfolders as classes.
+        labels: take subfolders as classes, or the column of a CSV or a JSON file, or one of a known name's labels.
+        captions: take the .txt beside each image as its captions, or the column of a CSV or a JSON file.
         device: auto, cpu, cuda or mps.
         devices: processes on this machine, one for each device.
         nodes: machines, when torchrun or SLURM starts gansmith on each.
@@ -73,7 +74,8 @@ class Args:
     fit: Literal["crop", "pad", "squeeze"] = "crop"
     background: str = "white"
     channels: int | None = None
-    labels: bool = False
+    labels: bool | str | None = None
+    captions: bool | str | None = None
     device: str = "auto"
     devices: int = 1
     nodes: int = 1

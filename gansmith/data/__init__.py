@@ -15,10 +15,11 @@ from gansmith.data import idx
 from gansmith.data.arrays import from_array, npy, npz
 from gansmith.data.check import Report
 from gansmith.data.images import Images
-from gansmith.data.named import NAMED
+from gansmith.data.named import NAMED, is_named, open_named
+from gansmith.data.names import is_image, show
 from gansmith.data.points import POINTS, Points
-from gansmith.data.prepare import options
-from gansmith.data.sources import TAR_SUFFIXES, Source, folder, is_image, shards, show, tar_files, tar_folder, zip_file
+from gansmith.data.prepare import Choice, options
+from gansmith.data.sources import TAR_SUFFIXES, Source, folder, shards, tar_files, tar_folder, zip_file
 from gansmith.data.stream import Stream
 from gansmith.errors import GansmithError, did_you_mean
 
@@ -38,7 +39,8 @@ def open_data(
     fit: str = "crop",
     background: str = "white",
     channels: int | None = None,
-    labels: bool = False,
+    labels: Choice = None,
+    captions: Choice = None,
     cache_dir: str | os.PathLike[str] | None = None,
     progress: bool = True,
 ) -> Dataset:
@@ -52,14 +54,18 @@ def open_data(
         fit: how other shapes become square: "crop", "pad" or "squeeze".
         background: colour name or #rrggbb, behind transparent pixels and beside padded images.
         channels: 1 or 3; None = 1 when every image is grey.
-        labels: take the subfolders' names as labels. Labels that a source carries itself are always there.
+        labels: True = by a dataset.json, labels.csv or metadata.csv that lies with the images, else the subfolders'
+            names; or a CSV or JSON file, as "labels.csv", or with the column's name, "labels.csv:breed"; for a known
+            name one of its labels, as "font" of letters. Labels that a source carries itself are always there.
+        captions: True = a .txt file beside each image, a caption on each line; or a CSV or JSON file, as for labels.
+            Captions that a known name carries itself are always there.
         cache_dir: where decoded images are kept; None = $GANSMITH_CACHE or the platform's cache folder.
         progress: show it on standard error.
 
     Raises:
         GansmithError: there is nothing usable at `source`, or an option is out of range.
     """
-    data = _open(source, resolution, fit, background, channels, labels, cache_dir, progress)
+    data = _open(source, resolution, fit, background, channels, labels, captions, cache_dir, progress)
     if data.report.errors:
         raise GansmithError(data.report.errors[0])
     return data
@@ -72,7 +78,8 @@ def check_data(
     fit: str = "crop",
     background: str = "white",
     channels: int | None = None,
-    labels: bool = False,
+    labels: Choice = None,
+    captions: Choice = None,
     cache_dir: str | os.PathLike[str] | None = None,
     progress: bool = True,
 ) -> Report:
@@ -82,7 +89,7 @@ def check_data(
         GansmithError: there is nothing usable at `source`, or an option is out of range. What else would stop a
             training is among the report's errors.
     """
-    return _open(source, resolution, fit, background, channels, labels, cache_dir, progress).report
+    return _open(source, resolution, fit, background, channels, labels, captions, cache_dir, progress).report
 
 
 def _open(
@@ -91,18 +98,30 @@ def _open(
     fit: str,
     background: str,
     channels: int | None,
-    labels: bool,
+    labels: Choice,
+    captions: Choice,
     cache_dir: str | os.PathLike[str] | None,
     progress: bool,
 ) -> Dataset:
-    wanted = options(resolution, fit, background, channels, labels)
     if isinstance(source, str) and source in POINTS:
-        if resolution is not None or channels is not None or labels:
+        if resolution is not None or channels is not None or labels or captions:
             raise GansmithError(
-                f"{source} holds points: resolution, channels and labels are for images, leave them out."
+                f"{source} holds points: resolution, channels, labels and captions are for images, leave them out."
             )
+        options(resolution, fit, background, channels)
         return POINTS[source]()
-    return Images(find_source(source), wanted, None if cache_dir is None else Path(cache_dir), progress)
+    found, labels = _chosen(source, labels)
+    wanted = options(resolution, fit, background, channels, labels, captions)
+    return Images(found, wanted, None if cache_dir is None else Path(cache_dir), progress)
+
+
+def _chosen(source: str | os.PathLike[str] | np.ndarray, labels: Choice) -> tuple[Source, Choice]:
+    """The source, and the choice of labels that is left: that among a known set's labels is made with the source."""
+    if not isinstance(source, str) or not is_named(source):
+        return find_source(source), labels
+    if labels is None or isinstance(labels, bool):
+        return open_named(source, None), labels
+    return open_named(source, os.fspath(labels)), True
 
 
 def find_source(source: str | os.PathLike[str] | np.ndarray) -> Source:
@@ -112,8 +131,8 @@ def find_source(source: str | os.PathLike[str] | np.ndarray) -> Source:
     if not isinstance(source, (str, os.PathLike)):
         raise GansmithError(f"data must be a name, a path or a numpy array, not {type(source).__name__}.")
     text = os.fspath(source)
-    if text in NAMED:
-        return NAMED[text]()
+    if is_named(text):
+        return open_named(text, None)
     if pattern := shards(text):
         return pattern
     path = Path(text).expanduser()

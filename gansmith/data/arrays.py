@@ -12,7 +12,8 @@ from typing import TypeVar
 import numpy as np
 
 from gansmith.data.decode import Pixels
-from gansmith.data.sources import Item, Source, refuse_bomb, show, unreadable
+from gansmith.data.names import show
+from gansmith.data.sources import Item, Source, refuse_bomb, unreadable
 from gansmith.errors import GansmithError
 
 T = TypeVar("T")
@@ -112,6 +113,11 @@ def _label_texts(title: str, labels: np.ndarray, count: int) -> list[str]:
         raise GansmithError(
             f'The labels in "{title}" have shape {labels.shape} and type {labels.dtype}: '
             f"give {count} whole numbers or words, one an image."
+        )
+    if labels.dtype.kind == "i" and count and labels.min() < 0:
+        bad = int(np.argmin(labels))
+        raise GansmithError(
+            f'The label {labels[bad]} of image {bad} in "{title}" is out of range: give whole numbers from 0.'
         )
     return [show(str(v)) for v in labels]
 

@@ -26,7 +26,11 @@ CHECKED_ROWS = 4096  # of a set that is too large to be checked whole
 
 @dataclass
 class Record:
-    """What is known of every usable image (lists of one length) and of those left out."""
+    """What is known of every usable image (lists of one length) and of those left out.
+
+    `labels` and `captions` are empty where there are none; `remarks` are for the user; `ignored` counts the files that
+    are no images by their endings, those in `used` not: labels or captions were read from them.
+    """
 
     resolution: int
     channels: int
@@ -40,6 +44,9 @@ class Record:
     bad: list[tuple[str, str]] = field(default_factory=list)
     ignored: dict[str, int] = field(default_factory=dict)
     resized: bool = False
+    captions: list[list[str]] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    used: dict[str, int] = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, int, int, int]:

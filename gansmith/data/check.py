@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gansmith.data.cache import Record
+from gansmith.data.captions import longest, words_of
 
 NAMES = 10  # shown of each kind of trouble
 FEW, VERY_FEW = 1000, 100
 RARE = 20  # images of one class
+CLASSES = 40  # listed one by one
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,10 @@ class Report:
         width, height: least, median and greatest, pixels.
         modes: pixel format -> how many, as Pillow names them.
         labels: class name -> how many; empty without labels.
+        captions: how many texts describe the images; 0 without captions.
+        longest: words of the longest one.
+        vocabulary: different words in all of them.
+        examples: a few of them.
         corrupt: (name, reason) of each image left out.
         flat: names of images of one colour all over.
         duplicates: groups of names whose pixels are equal after decoding.
@@ -43,6 +49,10 @@ class Report:
     height: tuple[int, int, int] = (0, 0, 0)
     modes: dict[str, int] = field(default_factory=dict)
     labels: dict[str, int] = field(default_factory=dict)
+    captions: int = 0
+    longest: int = 0
+    vocabulary: int = 0
+    examples: tuple[str, ...] = ()
     corrupt: tuple[tuple[str, str], ...] = ()
     flat: tuple[str, ...] = ()
     duplicates: tuple[tuple[str, ...], ...] = ()
@@ -62,7 +72,14 @@ class Report:
             f"training sees: {self.learned}; {self.train:,} images, {self.held_out:,} held out",
         ]
         if self.labels:
-            text.append(f"labels: {', '.join(f'{name} {n:,}' for name, n in self.labels.items())}")
+            named = [f"{name} {n:,}" for name, n in self.labels.items()]
+            text.append(f"labels: {_and_more(named, CLASSES)}")
+        if self.captions:
+            shown = ", ".join(f'"{_cut(example)}"' for example in self.examples)
+            text.append(
+                f"captions: {self.captions:,}, longest {self.longest} words, {self.vocabulary:,} different words; "
+                f"such as {shown}"
+            )
         text += _listed("left out", [f"{name} ({why})" for name, why in self.corrupt])
         text += _listed("one colour all over", self.flat)
         text += _listed("exact duplicates", [" = ".join(_first(group, 4)) for group in self.duplicates], "groups")
@@ -77,6 +94,7 @@ def examine(title: str, record: Record, held_out: int, learned: str, notes: Sequ
     for name, digest in zip(record.names, record.digests, strict=True):
         groups.setdefault(digest, []).append(name)
     usable = len(record.names)
+    texts = [text for said in record.captions for text in said]
     counts = Counter(record.labels)
     report = Report(
         title=title,
@@ -88,6 +106,10 @@ def examine(title: str, record: Record, held_out: int, learned: str, notes: Sequ
         height=_three([h for _, h in record.sizes]),
         modes=dict(Counter(record.modes).most_common()),
         labels={name: counts[i] for i, name in enumerate(record.classes)},
+        captions=len(texts),
+        longest=longest(texts),
+        vocabulary=len({word for text in texts for word in words_of(text)}),
+        examples=tuple(record.captions[i][0] for i in _spread(len(record.captions), 3)),
         corrupt=tuple(record.bad),
         flat=tuple(name for name, flat in zip(record.names, record.flat, strict=True) if flat),
         duplicates=tuple(tuple(group) for group in groups.values() if len(group) > 1),
@@ -157,8 +179,21 @@ def _first(names: Sequence[str], limit: int) -> list[str]:
     return [*names[:limit], *(["..."] if len(names) > limit else [])]
 
 
-def _and_more(names: Sequence[str]) -> str:
-    return ", ".join(names[:NAMES]) + (f" and {len(names) - NAMES:,} more" if len(names) > NAMES else "")
+def _and_more(names: Sequence[str], limit: int = NAMES) -> str:
+    return ", ".join(names[:limit]) + (f" and {len(names) - limit:,} more" if len(names) > limit else "")
+
+
+def _spread(count: int, most: int) -> list[int]:
+    """At most `most` whole numbers from 0 to count - 1, evenly apart.
+
+    >>> _spread(10, 3), _spread(2, 3)
+    ([0, 3, 6], [0, 1])
+    """
+    return [i * count // most for i in range(most)] if count > most else list(range(count))
+
+
+def _cut(text: str, most: int = 80) -> str:
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def _listed(word: str, names: Sequence[str], unit: str = "") -> list[str]:

@@ -56,7 +56,8 @@ class Look:
 
 
 class Probe(NamedTuple):
-    """What one look at an image told: its name and label, then size, mode and content hash, or why it is bad."""
+    """What one look at an image told: its name and label, then size, mode and content hash, or why it is bad; and the
+    texts that describe it, where they were asked for."""
 
     name: str
     label: str | None
@@ -65,6 +66,7 @@ class Probe(NamedTuple):
     mode: str = ""
     digest: str = ""
     reason: str = ""
+    captions: tuple[str, ...] = ()
 
 
 def reason(error: Exception) -> str:

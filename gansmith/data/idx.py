@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from gansmith.data.arrays import items
-from gansmith.data.sources import Item, Source, show, unreadable
+from gansmith.data.names import show
+from gansmith.data.sources import Item, Source, unreadable
 from gansmith.errors import GansmithError
 
 MAX_BYTES = 4 << 30

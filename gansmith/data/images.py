@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gansmith.core import DataSpec
+from gansmith.data.captions import Tokens
 from gansmith.data.check import examine
 from gansmith.data.decode import FILTER
 from gansmith.data.prepare import Options, prepare
@@ -50,12 +51,17 @@ class Images:
         self._array, record = ready.array, ready.record
         self.names = record.names
         self._labels = torch.tensor(record.labels, dtype=torch.int64)
+        self._texts = record.captions
+        self._factors = source.factors
         self._resident: dict[torch.device, Tensor] = {}
         self.train, self.held_out = split(record.digests)
         self.fingerprint = ready.key
         _, h, w, c = record.shape
-        fields = ("x", "y") if record.labels else ("x",)
-        self.spec = DataSpec(source.title, "image", (c, h, w), len(self.train), fields, tuple(record.classes))
+        self._tokens = Tokens(record.captions, self.train) if record.captions else None
+        words, length = (self._tokens.words, self._tokens.length) if self._tokens else ((), 0)
+        fields = ("x", *["y"] * bool(record.labels), *["tokens"] * bool(record.captions))
+        shape, classes = (c, h, w), tuple(record.classes)
+        self.spec = DataSpec(source.title, "image", shape, len(self.train), fields, classes, words, length)
         treatment = f"{wanted.fit}, {FILTER}" if record.resized else "as they are"
         learned = f"{w} x {h} x {c} ({treatment})"
         self.report = examine(source.title, record, len(self.held_out), learned, ready.notes)
@@ -77,7 +83,8 @@ class Images:
     ) -> tuple[Tensor, ...]:
         """The training images at positions `index` (n,), 0 to count - 1: one tensor for each of `fields`.
 
-        "x" is float32 (n, C, H, W) in [-1, 1], "y" is int64 (n,).
+        "x" is float32 (n, C, H, W) in [-1, 1], "y" is int64 (n,), "tokens" is int64 (n, spec.length): of several
+        captions of an image, one is drawn from torch's global random state.
         """
         return self._rows(self.train[index], fields, torch.device(device))
 
@@ -87,14 +94,35 @@ class Images:
         """As `fetch`, of the images that are never trained on: positions 0 to len(held_out) - 1."""
         return self._rows(self.held_out[index], fields, torch.device(device))
 
+    def captions(self, index: np.ndarray) -> list[list[str]]:
+        """The texts that describe the training images at positions `index` (n,); none without captions."""
+        return [list(self._texts[row]) if self._texts else [] for row in self.train[index]]
+
+    @property
+    def factors(self) -> dict[str, np.ndarray]:
+        """The numbers that made the training images, name -> (count,), where they are known exactly; else empty."""
+        return {name: values[self.train] for name, values in self._factors.items()}
+
+    @property
+    def factors_held_out(self) -> dict[str, np.ndarray]:
+        """As `factors`, of the images that are never trained on."""
+        return {name: values[self.held_out] for name, values in self._factors.items()}
+
     def _rows(self, rows: np.ndarray, fields: Sequence[str], device: torch.device) -> tuple[Tensor, ...]:
         missing = [name for name in fields if name not in self.spec.fields]
         if missing:
             raise GansmithError(
-                f'"{self.spec.name}" has no "{missing[0]}": open it with labels on, from images sorted into folders.'
+                f'"{self.spec.name}" has no "{missing[0]}": open it with labels on for "y", with captions for "tokens".'
             )
-        get = {"x": self._images, "y": lambda rows, device: self._labels[torch.from_numpy(rows)].to(device)}
+        get = {"x": self._images, "y": self._numbers, "tokens": self._drawn}
         return tuple(get[name](rows, device) for name in fields)
+
+    def _numbers(self, rows: np.ndarray, device: torch.device) -> Tensor:
+        return self._labels[torch.from_numpy(rows)].to(device)
+
+    def _drawn(self, rows: np.ndarray, device: torch.device) -> Tensor:
+        assert self._tokens is not None
+        return self._tokens.draw(torch.from_numpy(rows)).to(device)
 
     def _images(self, rows: np.ndarray, device: torch.device) -> Tensor:
         whole = self._whole(device)

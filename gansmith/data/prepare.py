@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,8 +16,12 @@ import numpy as np
 from PIL import Image, ImageColor
 
 from gansmith.data.cache import Cache, Record, memory_limit, newest_change, row_digest, state_of
+from gansmith.data.captions import captions_of
 from gansmith.data.decode import FILTER, FITS, GREY_MODES, SUFFIXES, Look, Pixels, Probe, decode, probe, reason
-from gansmith.data.sources import Item, Source, labels_from_folders, natural
+from gansmith.data.labels import labels_of
+from gansmith.data.names import ending
+from gansmith.data.sources import Item, Source
+from gansmith.data.tables import split_choice, table_file
 from gansmith.data.work import in_parallel, track
 from gansmith.errors import GansmithError, did_you_mean
 from gansmith.places import cache_folder
@@ -23,19 +29,35 @@ from gansmith.places import cache_folder
 VERSION = 1  # of the decoding: raise it when the same files would give other pixels
 MAX_AUTO = 64
 
+Choice = bool | str | os.PathLike[str] | None
+"""Of labels or captions: None or False = what the source carries itself; True = what lies with the images, folders or
+text files; or a CSV or JSON file, a column perhaps behind a colon."""
+
 
 @dataclass(frozen=True)
 class Options:
-    """What the user asked for; None = settle it from the images."""
+    """What the user asked for; None = settle it from the images.
+
+    The file names are no part of what it is written as, which names the decoded set: their content is.
+    """
 
     resolution: int | None
     fit: str
     background: tuple[int, int, int]
     channels: int | None
     labels: bool
+    label_file: str | None = field(default=None, repr=False)
+    captions: bool | str = field(default=False, repr=False)
 
 
-def options(resolution: int | None, fit: str, background: str, channels: int | None, labels: bool) -> Options:
+def options(
+    resolution: int | None,
+    fit: str,
+    background: str,
+    channels: int | None,
+    labels: Choice = None,
+    captions: Choice = None,
+) -> Options:
     """Check the user's wishes."""
     if resolution is not None and (not isinstance(resolution, int) or not 4 <= resolution <= 2048):
         raise GansmithError(f"resolution = {resolution} is out of range: give a number of pixels between 4 and 2048.")
@@ -47,7 +69,19 @@ def options(resolution: int | None, fit: str, background: str, channels: int | N
         colour = ImageColor.getrgb(background)[:3]
     except ValueError:
         raise GansmithError(f'background = "{background}" is no colour: give a name or #rrggbb.') from None
-    return Options(resolution, fit, (colour[0], colour[1], colour[2]), channels, labels)
+    by, texts = _choice(labels, "label", "True for folders"), _choice(captions, "caption", "True for texts")
+    label_file = by if isinstance(by, str) else None
+    return Options(resolution, fit, (colour[0], colour[1], colour[2]), channels, bool(by), label_file, texts)
+
+
+def _choice(choice: Choice, word: str, also: str) -> bool | str:
+    """A choice of labels or captions: whether they are wanted, or the file that holds them."""
+    if choice is None or isinstance(choice, bool):
+        return bool(choice)
+    if not isinstance(choice, (str, os.PathLike)):
+        raise GansmithError(f"{word}s must be True or the path of a file, not {type(choice).__name__}.")
+    table_file(os.fspath(choice), word, also)
+    return os.fspath(choice)
 
 
 @dataclass(frozen=True)
@@ -64,16 +98,18 @@ def prepare(source: Source, wanted: Options, cache_dir: str | Path | None, progr
     """Decode a source once; the next time, the cache answers. GansmithError when no image is usable."""
     cache = Cache(Path(cache_dir).expanduser() if cache_dir is not None else cache_folder())
     settings = repr((VERSION, FILTER, source.classes, wanted))
-    state = state_of(source.files, settings) if source.files else ""
-    changed = newest_change(source.files)
+    files = (*source.files, *_beside(source, wanted))
+    kept = bool(source.files or source.variant)
+    state = state_of(files, repr((settings, source.variant, wanted.label_file, wanted.captions))) if kept else ""
+    changed = newest_change(files)
     if state and (known := cache.recall(state)):
         if source.total is not None:  # listed just now, so the files beside the images are known
-            known[2].ignored = dict(source.ignored)
-        return Prepared(*known, tuple(cache.notes))
+            known[2].ignored = _passed_over(source, known[2])
+        return Prepared(*known, (*cache.notes, *known[2].remarks))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # Pillow's remarks on odd files
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        probes = _survey(source, progress)
+        probes = _survey(source, progress, source.captioned or wanted.captions is True)
         look, record = _settle(source, probes, wanted)
         key = _key(settings, probes, record)
 
@@ -82,19 +118,39 @@ def prepare(source: Source, wanted: Options, cache_dir: str | Path | None, progr
             return _write(file, rows, source.title, probes, record, wanted.channels is None and look.channels == 3)
 
         size = sum(not p.reason for p in probes) * look.resolution**2 * look.channels
-        array, done = _cached(fill, size, cache, key) if source.files else _held(fill)
-    done.ignored = dict(source.ignored)  # the cached record may be of a copy with other files beside it
+        array, done = _cached(fill, size, cache, key) if kept else _held(fill)
+    done.used, done.remarks = record.used, record.remarks  # the cached record may be of a copy
+    done.ignored = _passed_over(source, done)  # with other files beside it
     if state:
         cache.remember(state, key, changed)
-    return Prepared(key, array, done, tuple(cache.notes))
+    return Prepared(key, array, done, (*cache.notes, *done.remarks))
 
 
-def _survey(source: Source, progress: bool) -> list[Probe]:
+def _beside(source: Source, wanted: Options) -> list[Path]:
+    """The files on disk, besides the images, that labels and captions are read from."""
+    chosen = [split_choice(choice)[0] for choice in (wanted.label_file, wanted.captions) if isinstance(choice, str)]
+    return [*chosen, *(source.beside if wanted.labels or wanted.captions is True else ())]
+
+
+def _used(source: Source, wanted: Options, tables: list[str], texts: int) -> dict[str, int]:
+    """Files among the images that labels and captions were read from, counted by their endings."""
+    chosen = [split_choice(choice)[0] for choice in (wanted.label_file, wanted.captions) if isinstance(choice, str)]
+    inside = [str(path) for path in chosen if path.resolve().is_relative_to(Path(source.title).resolve())]
+    return dict(Counter([ending(name) for name in {*tables, *inside}] + [".txt"] * texts))
+
+
+def _passed_over(source: Source, record: Record) -> dict[str, int]:
+    """Files that are no images and that nothing was read from, counted by their endings."""
+    return dict(source.ignored - Counter(record.used))
+
+
+def _survey(source: Source, progress: bool, captions: bool) -> list[Probe]:
     """Look at every image; the first pass, which also notices any change of content."""
 
     def attempt(item: Item) -> Probe:
+        said = tuple(item.captions()) if captions and item.captions else ()
         try:
-            return probe(item.name, item.label, item.read())
+            return probe(item.name, item.label, item.read())._replace(captions=said)
         except Exception as error:  # a hostile file can make its parser raise anything
             return Probe(item.name, item.label, reason=reason(error))
 
@@ -126,12 +182,15 @@ def _some_usable(title: str, probes: list[Probe]) -> None:
 
 
 def _settle(source: Source, probes: list[Probe], wanted: Options) -> tuple[Look, Record]:
-    """Decide resolution, channels and labels."""
+    """Decide resolution, channels, labels and captions."""
     good = [p for p in probes if not p.reason]
     resolution = wanted.resolution or auto_resolution([min(p.width, p.height) for p in good])
     channels = wanted.channels or (1 if all(p.mode in GREY_MODES for p in good) else 3)
-    labels, classes = _labels(source, probes, wanted)
-    record = Record(resolution, channels, classes=classes, labels=labels)
+    labels = labels_of(source, probes, wanted.labels, wanted.label_file)
+    captions = captions_of(source, probes, wanted.captions)
+    record = Record(resolution, channels, classes=labels.classes, labels=labels.numbers, captions=captions.texts)
+    record.remarks = labels.remarks + captions.remarks
+    record.used = _used(source, wanted, [labels.used] * bool(labels.used), sum(bool(p.captions) for p in probes))
     return Look(resolution, wanted.fit, wanted.background, channels), record
 
 
@@ -145,31 +204,14 @@ def auto_resolution(short_sides: list[int]) -> int:
     return 28 if middle == 28 else max(8, min(MAX_AUTO, 1 << (middle.bit_length() - 1)))
 
 
-def _labels(source: Source, probes: list[Probe], wanted: Options) -> tuple[list[int], list[str]]:
-    """Label numbers of all images, bad ones too, and class names; both empty without labels."""
-    texts = [p.label for p in probes]
-    if all(t is None for t in texts):
-        if not wanted.labels:
-            return [], []
-        if not source.paths:
-            raise GansmithError(f'"{source.title}" has no labels: give a .npz with an array "y", or leave labels off.')
-        texts = list(labels_from_folders([p.name for p in probes]))
-    if any(t is None for t in texts):
-        bare = next(p.name for p, t in zip(probes, texts, strict=True) if t is None)
-        if not wanted.labels:
-            return [], []
-        raise GansmithError(f'"{bare}" in "{source.title}" has no label, while others do: label all or none.')
-    classes = list(source.classes) or sorted({str(t) for t in texts}, key=natural)
-    number = {name: i for i, name in enumerate(classes)}
-    return [number[str(t)] for t in texts], classes
-
-
 def _key(settings: str, probes: list[Probe], record: Record) -> str:
     """Names the decoded set: the content of every file in order, its labels, and every setting."""
     digest = hashlib.sha256(f"{settings} {record.resolution} {record.channels} {record.classes}".encode())
     for i, p in enumerate(probes):
         label = record.labels[i] if record.labels else ""
         digest.update(f"{p.name}\n{p.digest or p.reason}\n{label}\n".encode())
+    if record.captions:
+        digest.update(repr(record.captions).encode())
     return digest.hexdigest()[:32]
 
 
@@ -215,6 +257,7 @@ def _write(
 ) -> Record:
     """Write the good rows one after another; keep one channel where colour was only in the file format."""
     done = Record(settled.resolution, settled.channels, classes=settled.classes)
+    done.remarks, done.used = settled.remarks, settled.used
     good = []
     for i, row in enumerate(rows):
         if isinstance(row, str):
@@ -231,6 +274,7 @@ def _write(
         _drop_colour(file, len(good), done.resolution**2)
     done.names = [probes[i].name for i in good]
     done.labels = [settled.labels[i] for i in good] if settled.labels else []
+    done.captions = [settled.captions[i] for i in good] if settled.captions else []
     done.sizes = [(probes[i].width, probes[i].height) for i in good]
     done.modes = [probes[i].mode for i in good]
     done.resized = any(size != (done.resolution, done.resolution) for size in done.sizes)

@@ -11,27 +11,35 @@ import tarfile
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from gansmith.data.decode import MAX_FILE, SUFFIXES, BadImage, Pixels
+import numpy as np
+
+from gansmith.data.decode import MAX_FILE, BadImage, Pixels
+from gansmith.data.names import ending, hidden, is_image, natural, show, text_name
 from gansmith.errors import GansmithError
 
 MAX_MEMBERS = 10_000_000
 MAX_RATIO = 200  # unpacked : packed size of an archive above MAX_TOTAL; deflate itself cannot pass 1032
 MAX_TOTAL = 4 << 30
+MAX_TABLE = 128 << 20  # bytes of a table among the images
+MAX_TEXT_FILE = 64 << 10  # bytes of the captions of one image
+OWN_TABLES = ("dataset.json", "labels.csv", "metadata.csv")
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 
 
 class Item(NamedTuple):
-    """One image: a name fit for printing, how to get its bytes (or its pixels), and its label where one is known."""
+    """One image: a name fit for printing, how to get its bytes (or its pixels), its label where one is known, and how
+    to get the texts that describe it where there are some."""
 
     name: str
     read: Callable[[], bytes | Pixels]
     label: str | None = None
+    captions: Callable[[], list[str]] | None = None
 
 
 Member = tuple[str, Callable[[], bytes]]
@@ -51,6 +59,11 @@ class Source:
         licence: of the data, where we know it.
         paths: whether the names are paths, whose folders can serve as labels.
         ignored: endings of the files that are no images, counted by `items`.
+        captioned: whether its images come with captions, asked for or not.
+        variant: what else decides the content: which of several labels, or how it was drawn where there are no files.
+        side: reads a table of that name among the images (one of OWN_TABLES); None when there is none.
+        beside: other files on disk that labels and captions may come from.
+        factors: numbers that made each image, name -> (N,), where they are known exactly.
     """
 
     title: str
@@ -61,34 +74,11 @@ class Source:
     licence: str = ""
     paths: bool = True
     ignored: Counter[str] = field(default_factory=Counter)
-
-
-def show(name: str) -> str:
-    """A file name as it may be printed: control characters and undecodable bytes escaped.
-
-    >>> show("été 1.png"), show("a\\x1b[2J\\udcff.png")
-    ('été 1.png', 'a\\\\x1b[2J\\\\udcff.png')
-    """
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
-
-
-def natural(name: str) -> tuple[object, ...]:
-    """Sort key that puts 2 before 10.
-
-    >>> sorted(["a10", "a2", "A1"], key=natural)
-    ['A1', 'a2', 'a10']
-    """
-    parts = re.split(r"([0-9]+)", name.casefold())
-    return (*(part if i % 2 == 0 else (len(part.lstrip("0")), part) for i, part in enumerate(parts)), name)
-
-
-def is_image(name: str) -> bool:
-    return name.lower().endswith(SUFFIXES)
-
-
-def hidden(name: str) -> bool:
-    """Whether any part of the path is hidden or left over from a Macintosh archive."""
-    return any(part == "__MACOSX" or (part.startswith(".") and part != "..") for part in PurePosixPath(name).parts)
+    captioned: bool = False
+    variant: str = ""
+    side: Callable[[str], bytes | None] = lambda name: None
+    beside: tuple[Path, ...] = ()
+    factors: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 # ---- folders
@@ -97,14 +87,57 @@ def hidden(name: str) -> bool:
 def folder(path: Path) -> Source:
     """All images below a folder, in natural order of their paths; links are followed, but no folder twice."""
     ignored: Counter[str] = Counter()
-    found = sorted(_walk(path, ignored), key=lambda pair: natural(pair[0]))
-    items = [Item(show(name), read) for name, read in found]
-    files = tuple(read.args[0] for _, read in found)
-    return Source(show(str(path)), files, lambda: items, len(items), ignored=ignored)
+    found = sorted(_walk(path, ignored), key=lambda found: natural(found[0]))
+    items = [
+        Item(show(name), partial(read_file, image), None, partial(_captions_file, text) if text else None)
+        for name, image, text in found
+    ]
+    tables = [path / name for name in OWN_TABLES if (path / name).is_file()]
+    return Source(
+        show(str(path)),
+        tuple(image for _, image, _ in found),
+        lambda: items,
+        len(items),
+        ignored=ignored,
+        side=lambda name: _read_some(path / name, MAX_TABLE) if path / name in tables else None,
+        beside=(*tables, *(text for _, _, text in found if text)),
+    )
 
 
-def _walk(root: Path, ignored: Counter[str]) -> Iterator[tuple[str, partial[bytes]]]:
-    """Pairs (relative name, reader) of the images below `root`; a folder that cannot be opened counts as one image."""
+def _read_some(path: Path, most: int) -> bytes:
+    """The bytes of a file that belongs to images; one byte above `most` when it is larger."""
+    if not path.is_file():
+        raise GansmithError(f'"{show(str(path))}" is no plain file: remove it, or put a text file in its place.')
+    try:
+        with open(path, "rb") as file:
+            return file.read(most + 1)
+    except OSError as error:
+        raise unreadable(path, error) from None
+
+
+def _captions_file(path: Path) -> list[str]:
+    return caption_lines(str(path), _read_some(path, MAX_TEXT_FILE))
+
+
+def caption_lines(name: str, data: bytes) -> list[str]:
+    """The captions in a text file: one a line.
+
+    Raises:
+        GansmithError: it is too large, or no UTF-8.
+    """
+    if len(data) > MAX_TEXT_FILE:
+        raise GansmithError(f'The captions in "{show(name)}" take more than {MAX_TEXT_FILE >> 10} KiB: shorten them.')
+    try:
+        return [line for line in data.decode("utf-8-sig").splitlines() if line.strip()]
+    except UnicodeDecodeError:
+        raise GansmithError(f'The captions in "{show(name)}" are not UTF-8 text: save the file as UTF-8.') from None
+
+
+def _walk(root: Path, ignored: Counter[str]) -> Iterator[tuple[str, Path, Path | None]]:
+    """Relative name, path, and path of the captions of each image below `root`.
+
+    A folder that cannot be opened counts as one image.
+    """
     todo, seen = [(root, "")], set()
     while todo:
         path, prefix = todo.pop()
@@ -115,20 +148,22 @@ def _walk(root: Path, ignored: Counter[str]) -> Iterator[tuple[str, partial[byte
         except OSError as error:
             if not prefix:
                 raise GansmithError(f'The folder "{show(str(path))}" cannot be read: {error.strerror}.') from None
-            yield prefix, partial(read_file, path)
+            yield prefix, path, None
             continue
         if (where.st_dev, where.st_ino) in seen:
             continue
         seen.add((where.st_dev, where.st_ino))
+        there = {entry.name for entry in entries}
         for entry in entries:
             if hidden(entry.name):
                 continue
             if _is_folder(entry):
                 todo.append((Path(entry.path), f"{prefix}{entry.name}/"))
             elif is_image(entry.name):
-                yield prefix + entry.name, partial(read_file, Path(entry.path))
+                text = text_name(entry.name)
+                yield prefix + entry.name, Path(entry.path), path / text if text in there else None
             else:
-                ignored[_ending(entry.name)] += 1
+                ignored[ending(entry.name)] += 1
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -167,8 +202,19 @@ def refuse_bomb(path: Path, members: int, unpacked: int) -> None:
 
 def zip_file(path: Path) -> Source:
     """Images in a zip archive, in natural order."""
-    source = Source(show(str(path)), (path,), lambda: _zip_items(path, source.ignored))
+    source = Source(show(str(path)), (path,), lambda: _zip_items(path, source.ignored), side=partial(_zip_table, path))
     return source
+
+
+def _zip_table(path: Path, name: str) -> bytes | None:
+    """A table at the top of a zip archive, or in the one folder there."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            near = [m for m in archive.infolist() if m.filename.rpartition("/")[2] == name and not hidden(m.filename)]
+            near = sorted((m for m in near if m.filename.count("/") < 2), key=lambda m: m.filename.count("/"))
+            return _zip_member(archive, near[0], MAX_TABLE) if near else None
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, EOFError, zlib.error, BadImage) as error:
+        raise unreadable(path, error) from None
 
 
 def _zip_items(path: Path, ignored: Counter[str]) -> Iterator[Item]:
@@ -180,22 +226,43 @@ def _zip_items(path: Path, ignored: Counter[str]) -> Iterator[Item]:
     with archive:
         members = [m for m in archive.infolist() if not m.is_dir() and not hidden(m.filename)]
         refuse_bomb(path, len(members), sum(m.file_size for m in members))
-        ignored.update(_ending(m.filename) for m in members if not is_image(m.filename))
+        ignored.update(ending(m.filename) for m in members if not is_image(m.filename))
+        texts = {m.filename: m for m in members if m.filename.endswith(".txt")}
         for member in sorted((m for m in members if is_image(m.filename)), key=lambda m: natural(m.filename)):
-            yield Item(show(member.filename), _now(_zip_member, archive, member))
+            text = texts.get(text_name(member.filename))
+            captions = None
+            if text:
+                captions = _later(show(text.filename), _now(_zip_member, archive, text, MAX_TEXT_FILE))
+            yield Item(show(member.filename), _now(_zip_member, archive, member), None, captions)
 
 
-def _zip_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+def _zip_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most: int = 0) -> bytes:
+    """The bytes of a member; one above `most` when it is larger. Without `most`, too large a member is an error."""
     if member.flag_bits & 1:
         raise BadImage("encrypted")
     with archive.open(member) as stream:
-        return _bounded(stream.read(MAX_FILE + 1))
+        return stream.read(most + 1) if most else _bounded(stream.read(MAX_FILE + 1))
+
+
+def _later(name: str, read: Callable[[], bytes]) -> Callable[[], list[str]]:
+    """The captions in a member that was read already, when somebody asks for them."""
+
+    def captions() -> list[str]:
+        try:
+            return caption_lines(name, read())
+        except GansmithError:
+            raise
+        except Exception as error:
+            raise GansmithError(f'The captions in "{name}" cannot be read: the archive is damaged.') from error
+
+    return captions
 
 
 def tar_files(paths: tuple[Path, ...]) -> Source:
     """Images in tar archives (plain or packed), in archive order; several = the shards of one set.
 
-    A member of the same name that ends in `.cls` holds the image's label, as in WebDataset shards.
+    A member of the same name that ends in `.cls` holds the image's label, one in `.txt` its captions, as in WebDataset
+    shards.
     """
     title = show(str(paths[0])) if len(paths) == 1 else f"{show(str(paths[0]))} and {len(paths) - 1} more"
     prefixes = [""] if len(paths) == 1 else [f"{path.name}:" for path in paths]
@@ -216,8 +283,9 @@ def _tar_items(path: Path, ignored: Counter[str]) -> Iterator[Item]:
         with tarfile.open(path, "r|*") as archive:
             for parts in _samples(_tar_members(path, archive)):
                 label = next((_label(read) for name, read in parts if name.lower().endswith(".cls")), None)
-                ignored.update(_ending(n) for n, _ in parts if not is_image(n) and not n.lower().endswith(".cls"))
-                yield from (Item(show(name), read, label) for name, read in parts if is_image(name))
+                ignored.update(ending(n) for n, _ in parts if not is_image(n) and not n.lower().endswith(".cls"))
+                text = next((_later(show(name), read) for name, read in parts if name.endswith(".txt")), None)
+                yield from (Item(show(name), read, label, text) for name, read in parts if is_image(name))
     except damage as error:
         raise unreadable(path, error) from None
 
@@ -233,9 +301,10 @@ def _tar_members(path: Path, archive: tarfile.TarFile) -> Iterator[Member]:
             continue
         if member.issparse() or member.size > MAX_FILE:
             yield member.name, _raising(BadImage(f"sparse or larger than {MAX_FILE >> 20} MiB"))
-        elif is_image(member.name) or member.name.lower().endswith(".cls"):
+        elif is_image(member.name) or member.name.lower().endswith((".cls", ".txt")):
             stream = archive.extractfile(member)
-            data = stream.read() if stream else b""
+            most = MAX_TEXT_FILE + 1 if member.name.endswith(".txt") else -1
+            data = stream.read(most) if stream else b""
             yield member.name, partial(bytes, data)
         else:
             yield member.name, bytes
@@ -252,10 +321,6 @@ def _samples(members: Iterable[Member]) -> Iterator[list[Member]]:
 
 def _label(read: Callable[[], bytes]) -> str:
     return show(read().decode("utf-8", "backslashreplace").strip())
-
-
-def _ending(name: str) -> str:
-    return PurePosixPath(name).suffix.lower() or "no ending"
 
 
 def _bounded(data: bytes) -> bytes:
@@ -302,26 +367,6 @@ def shards(pattern: str) -> Source | None:
             f'{len(missing)} of {len(paths)} shards are missing, first "{show(str(missing[0]))}": correct the range.'
         )
     return tar_files(paths)
-
-
-def labels_from_folders(names: list[str]) -> list[str]:
-    """Label of each image: the first folder on its path, below any folder that all of them share.
-
-    >>> labels_from_folders(["set/cat/1.png", "set/cat/2.png", "set/dog/x/3.png"])
-    ['cat', 'cat', 'dog']
-    >>> labels_from_folders(["cat/1.png"])
-    ['cat']
-    """
-    paths = [PurePosixPath(name).parts for name in names]
-    loose = [name for name, path in zip(names, paths, strict=True) if len(path) < 2]
-    if loose:
-        raise GansmithError(
-            f'Labels are the names of subfolders, but {len(loose)} images lie in none, such as "{loose[0]}": '
-            f"sort them into one folder a class, or leave labels off."
-        )
-    while all(len(path) > 2 and path[0] == paths[0][0] for path in paths):
-        paths = [path[1:] for path in paths]
-    return [path[0] for path in paths]
 
 
 def tar_folder(path: Path) -> Source | None:

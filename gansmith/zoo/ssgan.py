@@ -42,6 +42,7 @@ class SSGAN(Generates, Discriminates, Classifies, Recipe):
     """
 
     kinds = ("image",)
+    needs = ("y",)
     averaged: ClassVar[tuple[str, ...]] = ("D", "G")
     ranges: ClassVar = {
         "betas": (0.0, 0.9999),

@@ -9,6 +9,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gansmith.data.named import sets_folder
+
+REAL_SETS = sets_folder()  # before any test has a cache folder of its own
+
+
+@pytest.fixture
+def real_sets() -> Path:
+    """Where this machine's user keeps fetched sets, whatever the tests' own cache folder is."""
+    return REAL_SETS
+
 
 @pytest.fixture(autouse=True)
 def cache_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:

