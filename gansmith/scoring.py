@@ -223,7 +223,9 @@ def _of_run(
         drawn = gan.generate(latents[torch.from_numpy(index)])
         return drawn.clamp(-1, 1) if gan.spec.kind == "image" else drawn
 
-    return subject, Samples(str(run), key, len(latents), fetch), dataset
+    label = gan.codes.get("label")
+    asked = None if label is None else latents[:, label.start : label.start + label.size].argmax(1)
+    return subject, Samples(str(run), key, len(latents), fetch, asked), dataset
 
 
 def _of_samples(

@@ -184,9 +184,8 @@ def open_session(
     cls = recipes.find(recipe) if not isinstance(recipe, type) else recipe
     judging.positive(minutes=minutes, tick=tick)
     place, shown = _place(device, devices, nodes, quiet)
-    options = _labelled(cls, data, options)
     with place.told_once():
-        dataset = _open(place, data, options, shown)
+        dataset, options = _open_for(cls, place, data, options, shown)
         spec = dataset.spec
         settled, auto = settle(cls, spec, place.device, given, preset)
         chosen, why = _precision(precision, place, spec.kind)
@@ -271,11 +270,14 @@ def recipe_of(config: Mapping[str, Any], run: RunDir) -> Recipe:
         raise GansmithError(f"{run.path / 'run.yaml'} does not fit the recipe {config['recipe']}: {e}") from None
 
 
-def _labelled(cls: type[Recipe], data: Any, options: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The options, with labels on for a recipe that cannot do without and files that may have them."""
-    wants = "y" in (*cls.draws, *cls.needs)
+def _open_for(
+    cls: type[Recipe], place: devices.Place, data: Any, options: Mapping[str, Any], shown: Display
+) -> tuple[Dataset, Mapping[str, Any]]:
+    """The data and their options, with labels on for a recipe that needs them where files may have some."""
     files = isinstance(data, (str, Path)) and Path(data).expanduser().exists()
-    return {**options, "labels": True} if wants and files and not options.get("labels") else options
+    if "y" in (*cls.draws, *cls.needs) and files and not options.get("labels"):
+        options = {**options, "labels": True}
+    return _open(place, data, options, shown), options
 
 
 def _place(device: str, count: int, nodes: int, quiet: bool) -> tuple[devices.Place, Display]:

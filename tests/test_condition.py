@@ -307,7 +307,7 @@ def test_cgans_wrong_labels_are_wrong() -> None:
 @pytest.mark.parametrize(
     ("data", "given", "words"),
     [
-        (DataSpec("d", "points", (2,)), {}, "needs y with every sample"),
+        (DataSpec("d", "points", (2,)), {}, "needs labels: sort the images"),
         (DataSpec("d", "points", (2,), fields=("x", "y"), classes=("one",)), {}, "has only one: one"),
         (POINTS, {"num_classes": 3}, "num_classes = 3, but p has 4"),
     ],

@@ -159,13 +159,14 @@ def _part(found: Look, samples: Samples, index: np.ndarray) -> Part:
     """Some of the samples as the measures see them."""
     rows = torch.from_numpy(index)
     probs = None if found.probs is None else found.probs[rows]
+    labels = None if samples.labels is None else samples.labels[rows]
     if not len(index):
-        return Part(found.features[rows], probs)
+        return Part(found.features[rows], probs, labels=labels)
     one = samples.fetch(index[:1])
     if one.ndim != 4:
-        return Part(found.features[rows], probs, points=samples.fetch(index))
+        return Part(found.features[rows], probs, points=samples.fetch(index), labels=labels)
     most = max(1, IMAGE_BYTES // (one.numel() * one.element_size()))
-    return Part(found.features[rows], probs, images=samples.fetch(index[:most]))
+    return Part(found.features[rows], probs, images=samples.fetch(index[:most]), labels=labels)
 
 
 def _joined(a: Part, b: Part) -> Part:
@@ -179,7 +180,7 @@ def _joined(a: Part, b: Part) -> Part:
 
 def _scores(job: Job, seen: Seen) -> Iterator[Score]:
     """Every measure, of the generated samples and of the real ones in their place."""
-    context = Context(job.extractor, job.seed, job.real.coverage, job.real.modes)
+    context = Context(job.extractor, job.seed, job.real.coverage, job.real.modes, tuple(job.real.classes))
     for i, measure in enumerate(MEASURES):
         job.progress("scores", i, len(MEASURES))
         started = time.perf_counter()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+import torch
 from torch import Tensor
 
 from gansmith.errors import GansmithError
@@ -38,12 +39,14 @@ class Part(NamedTuple):
         probs: (N, K) class probabilities, or None.
         images: (n, C, H, W) in [-1, 1], the first n of the N; None for points.
         points: (N, D) samples that are no images; None for images.
+        labels: (N,) classes: those that were asked for, of generated samples; None without.
     """
 
     features: Tensor
     probs: Tensor | None = None
     images: Tensor | None = None
     points: Tensor | None = None
+    labels: Tensor | None = None
 
 
 class Measured(NamedTuple):
@@ -69,12 +72,14 @@ class Context:
         seed: of subsets, projections and splits.
         coverage: points (N, D) -> (modes covered, share of high quality), for laws with known modes.
         modes: how many modes the law has.
+        classes: names of the data's classes.
     """
 
     extractor: Extractor
     seed: int = 0
     coverage: Callable[[Tensor], tuple[int, float]] | None = field(default=None, repr=False)
     modes: int = 0
+    classes: tuple[str, ...] = ()
 
 
 DEPTH = 3  # the paper's k for realism
@@ -152,6 +157,22 @@ def classes(fake: Part, real: Part, context: Context) -> Iterator[Measured]:
         yield Measured(name, found.value, found.interval, "higher", None, "over splits", {"splits": SPLITS})
 
 
+def control(fake: Part, real: Part, context: Context) -> Iterator[Measured]:
+    """How often a sample is taken for the class that was asked for, and the class in which that is rarest."""
+    if fake.labels is None or fake.probs is None or fake.probs.shape[1] != len(context.classes):
+        return
+    right = (fake.probs.argmax(1) == fake.labels).double()
+    count, total = torch.bincount(fake.labels, minlength=len(context.classes)), float(right.sum())
+    shares = torch.bincount(fake.labels, right, minlength=len(context.classes)) / count
+    worst = int(torch.where(count > 0, shares, 2.0).argmin())
+    low, high = (float(end) for end in wilson(torch.tensor(total), len(right)))
+    yield Measured("class control", total / len(right), Interval(low, high), "higher", 1.0, "Wilson")
+    ends = wilson(shares[worst] * count[worst], int(count[worst]))
+    how = f"Wilson; class {context.classes[worst]}"
+    interval = Interval(float(ends[0]), float(ends[1]))
+    yield Measured("worst class control", float(shares[worst]), interval, "higher", 1.0, how)
+
+
 def likeness(fake: Part, real: Part, context: Context) -> Iterator[Measured]:
     """How alike two random samples are."""
     if fake.images is not None and min(fake.images.shape[2:]) >= SMALLEST:
@@ -171,4 +192,15 @@ def modes(fake: Part, real: Part, context: Context) -> Iterator[Measured]:
         yield Measured("HQ share", quality, interval, "higher", None, "binomial", on="points")
 
 
-MEASURES: tuple[Measure, ...] = (frechet, kernel, manifold, depth, two_samples, sliced, classes, likeness, modes)
+MEASURES: tuple[Measure, ...] = (
+    frechet,
+    kernel,
+    manifold,
+    depth,
+    two_samples,
+    sliced,
+    classes,
+    control,
+    likeness,
+    modes,
+)
