@@ -10,9 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gansmith.doctor.course import Course
+from gansmith.doctor.course import Course, left_out
 from gansmith.doctor.findings import Number, Severity
 from gansmith.doctor.rules import Limits
+
+MOST_NAMED = 5  # classes
 
 
 class Case(NamedTuple):
@@ -147,13 +149,29 @@ def g_overpowers(course: Course, limits: Limits) -> Case:
     )
 
 
+def _classes_left_out(course: Course) -> str:
+    """The names of the classes that are hardly drawn, in a clause; empty when none is known to be."""
+    names, lists = course.history.classes, course.history.lists
+    known = [x for x in zip(lists.get("classes", ()), lists.get("real_classes", ()), strict=False) if x[0] and x[1]]
+    out = left_out(*known[-1]) if known else None
+    if out is None or len(out) != len(names) or not out.any():
+        return ""
+    told = [name.replace("{", "{{").replace("}", "}}") for name, gone in zip(names, out, strict=True) if gone]
+    rest = f" and {len(told) - MOST_NAMED} more" if len(told) > MOST_NAMED else ""
+    return f" (hardly drawn: {', '.join(told[:MOST_NAMED])}{rest})"
+
+
 def mode_collapse(course: Course, limits: Limits) -> Case:
     narrow, twins = last(course["diversity"]), last(course["duplicates"])
     gone = np.nanmax([last(course.missing), last(course.missing_classes), 0.0])
     numbers = [
         _covered(course),
         Number(
-            "missing", float(gone), None, "{value} of the data lie in regions where next to nothing is drawn.", True
+            "missing",
+            float(gone),
+            None,
+            f"{{value}} of the data lie in regions where next to nothing is drawn{_classes_left_out(course)}.",
+            True,
         ),
         Number(
             "recall",

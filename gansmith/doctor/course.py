@@ -186,8 +186,19 @@ def missing(fake: Sequence[Any] | None, real: Sequence[Any] | None) -> Column:
     """
     found = np.full(len(fake or ()), np.nan)
     for i, (a, b) in enumerate(zip(fake or (), real or (), strict=False)):
-        if a and b and len(a) == len(b) and sum(b):
-            usual = np.array(b, dtype=float) / sum(b)
-            upper = wilson(torch.tensor(a, dtype=torch.float64), max(sum(a), 1))[1].numpy()
-            found[i] = usual[upper < MISSING * usual].sum()
+        if (out := left_out(a, b)) is not None:
+            found[i] = np.array(b)[out].sum() / sum(b)
     return found
+
+
+def left_out(fake: Sequence[float] | None, real: Sequence[float] | None) -> np.ndarray | None:
+    """Which regions (K,) have too few samples, as in `missing`, from the counts in each; None when they are not known.
+
+    >>> left_out([0, 100], [50, 50])
+    array([ True, False])
+    """
+    if not fake or not real or len(fake) != len(real) or not sum(real):
+        return None
+    usual = np.array(real, dtype=float) / sum(real)
+    upper = wilson(torch.tensor(fake, dtype=torch.float64), max(int(sum(fake)), 1))[1].numpy()
+    return np.asarray(upper < MISSING * usual)

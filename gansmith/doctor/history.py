@@ -31,6 +31,7 @@ class History:
         source: where it was read from, for messages.
         notes: what could not be read or is missing.
         snapshot: whether this is one look at samples, repeated, and no course of a training.
+        classes: names of the data's classes.
     """
 
     seen: Column
@@ -44,6 +45,7 @@ class History:
     source: str = ""
     notes: tuple[str, ...] = ()
     snapshot: bool = False
+    classes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.seen)
@@ -72,6 +74,7 @@ class History:
             self.source,
             self.notes,
             self.snapshot,
+            self.classes,
         )
 
 
@@ -111,6 +114,7 @@ def from_rows(
         str(spec.get("kind", "")),
         source,
         notes,
+        classes=tuple(map(str, spec.get("classes") or ())),
     )
 
 

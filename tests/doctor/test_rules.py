@@ -132,6 +132,16 @@ def test_a_retry_counts_as_divergence() -> None:
     assert problems(found)[0] == "divergence" and "1 times" in found.findings[0].numbers[-1].text
 
 
+def test_the_classes_that_are_left_out_are_named() -> None:
+    names = ["cat", "{dog}", "owl"]
+    config = CONFIG | {"data": CONFIG["data"] | {"spec": {"kind": "image", "classes": names}}}
+    lists = {"classes": [[95, 0, 5]] * TICKS, "real_classes": [[40, 30, 30]] * TICKS}
+    told = diagnose(history(config=config, **SICK["mode-collapse"], **lists)).findings[0]
+    assert "(hardly drawn: {dog}, owl)" in next(n.text for n in told.numbers if n.name == "missing")
+    unnamed = diagnose(history(**SICK["mode-collapse"], **lists)).findings[0]
+    assert all("hardly drawn" not in n.text for n in unnamed.numbers)
+
+
 @pytest.mark.parametrize(
     ("facts", "kind", "word"),
     [
