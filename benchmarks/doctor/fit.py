@@ -109,6 +109,7 @@ class Scores:
         detection: median share of the budget at the first alarm.
         confusion: for each fault and loss, how often each first finding was made ("none" = no alarm).
         counts: sick, healthy and mild runs.
+        trust: for each first finding, how often it was made of sick and healthy runs, and how often it was right.
     """
 
     recall: float
@@ -117,12 +118,14 @@ class Scores:
     detection: float
     confusion: dict[str, dict[str, int]]
     counts: dict[str, int]
+    trust: dict[str, tuple[int, int]]
 
 
 def score(runs: Sequence[Run], alarms: Sequence[list[list[str]]]) -> Scores:
     """Scores of what was found at each tick of each run."""
     caught, right, when = defaultdict(list), [], []
     false, confusion, counts = [], defaultdict(Counter), Counter()
+    made, good = Counter(), Counter()
     for run, found in zip(runs, alarms, strict=True):
         ticks = [i for i, problems in enumerate(found) if problems]
         first = found[ticks[-1]][0] if ticks else "none"
@@ -133,11 +136,14 @@ def score(runs: Sequence[Run], alarms: Sequence[list[list[str]]]) -> Scores:
             counts["failed" if kind == "sick" else "healthy"] += 1
             if kind == "healthy":
                 false.append(bool(ticks))
+                made[first] += 1
         elif run.facts["sick"]:
             counts["sick"] += 1
             caught[run.facts["name"]].append(bool(ticks))
             if ticks:
                 right.append(first in expected or first == "folk")
+                made[first] += 1
+                good[first] += right[-1]
                 when.append(float(run.course.history.progress[ticks[0]]))
         else:
             counts["mild"] += 1
@@ -148,6 +154,7 @@ def score(runs: Sequence[Run], alarms: Sequence[list[list[str]]]) -> Scores:
         float(np.median(when)) if when else float("nan"),
         {name: dict(c) for name, c in confusion.items()},
         dict(counts),
+        {problem: (n, good[problem]) for problem, n in made.items() if problem != "none"},
     )
 
 

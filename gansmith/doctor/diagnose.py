@@ -17,7 +17,25 @@ from gansmith.doctor.history import Column, History
 from gansmith.doctor.rules import EARLY, RULES, Limits, grown, learning, strengths
 
 LIMITS = Limits()
-"""Set by hand while 130 runs of the sick zoo (benchmarks/doctor) were looked at; not yet fitted."""
+"""Fitted on the sick zoo (benchmarks/doctor/fit.py --limits); docs/guides/doctor-accuracy.md says how often they are right
+on sets that were not fitted."""
+
+TRUST = {
+    "divergence": 0.88,
+    "d-overpowers-g": 0.95,
+    "g-overpowers-d": 0.6,
+    "mode-collapse": 0.9,
+    "oscillation": 0.5,
+    "convergence-failure": 0.6,
+    "under-training": 0.5,
+}
+"""How often a clear finding is right: the share measured on the sick zoo (docs/guides/doctor-accuracy.md)."""
+
+UNTRIED = 0.8
+"""The same for problems that no fault of the zoo induces."""
+
+GOOD = 0.6
+"""Quality of samples from which a training without findings is called healthy."""
 
 BLIND_TRUST = 0.6
 """What a finding from losses alone is worth."""
@@ -52,7 +70,7 @@ def _findings(course: Course, limits: Limits) -> Iterator[Finding]:
         if not strength[-1] >= 1:
             continue
         case = CASES[problem](course, limits)
-        sure = confidence(float(strength[-1])) * (BLIND_TRUST if blind else 1)
+        sure = confidence(problem, float(strength[-1])) * (BLIND_TRUST if blind else 1)
         yield Finding(
             problem,
             case.kind,
@@ -79,13 +97,14 @@ def since(strength: Column) -> int:
     return int(silent[-1]) + 1 if len(silent) else 0
 
 
-def confidence(strength: float) -> float:
-    """How sure a finding of this strength is: 0.5 at the limit, towards 0.95 at twice the limit and more.
+def confidence(problem: str, strength: float) -> float:
+    """How sure a finding of this strength is: half at the limit, and at twice the limit as often as it was right.
 
-    >>> confidence(1.0), confidence(2.0)
-    (0.5, 0.95)
+    >>> confidence("divergence", 1.0), confidence("divergence", 2.0) == TRUST["divergence"]
+    (0.5, True)
     """
-    return round(float(np.clip(0.5 + 0.45 * (strength - 1), 0.5, 0.95)), 2)
+    trust = TRUST.get(problem, UNTRIED)
+    return round(float(trust + (0.5 - trust) * np.clip(2 - strength, 0, 1)), 2)
 
 
 def _advised(found: Finding, history: History, write: Writer) -> Finding:
@@ -110,7 +129,7 @@ def _state(course: Course, found: list[Finding], limits: Limits) -> tuple[State,
     if not history.has("coverage") and not history.has("auc") and not history.has("diversity"):
         return "too early", "None of the signs that a diagnosis needs was measured, so nothing can be said."
     quality = float(course.quality[-1])
-    if quality < limits.fair:
+    if quality < GOOD:
         far = f"The samples are still far from the data (quality {quality:.2f}; held-out real samples have 1)"
         if learning(course, limits)[-1]:
             return "too early", f"{far}, and getting better: train on before you judge."

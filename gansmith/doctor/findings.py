@@ -78,7 +78,7 @@ class Finding:
         why: what is going on, in a sentence.
         change: the one change to try.
         check: how to see that it worked.
-        confidence: 0 to 1, from the strength: 0.5 at the limit, 0.95 at twice the limit.
+        confidence: 0 to 1: at the limit 0.5, at twice the limit how often such a finding was right on the sick zoo.
         source: where the rule or the remedy comes from.
         strength: of the sign over its limit, at least 1.
     """

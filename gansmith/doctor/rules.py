@@ -55,24 +55,24 @@ class Limits:
 
     grace: float = 0.2
     wins: float = 0.97
-    fooled: float = 0.55
-    fair: float = 0.6
-    stuck: float = 0.12
+    fooled: float = 0.5375
+    fair: float = 0.36
+    stuck: float = 0.1044
     been: float = 0.3
     worse: float = 3.0
     far: float = 0.2
-    narrow: float = 0.5
+    narrow: float = 0.435
     clumped: float = 0.5
-    thin: float = 0.65
+    thin: float = 0.5655
     varied: float = 0.35
     covered: float = 0.6
-    missing: float = 0.1
+    missing: float = 0.115
     lost: float = 0.7
     sway: float = 0.5
     remembers: float = 0.8
     copies: float = 0.3
     leak: float = 0.25
-    gain: float = 0.15
+    gain: float = 0.1725
     waiting: float = 0.3
     still: float = 0.02
     blind: float = 0.02
@@ -194,7 +194,7 @@ def mode_collapse(course: Course, limits: Limits) -> Column:
     thin = both(under(course["dimension"], limits.thin), less)
     recall = course.share("recall")
     alike = unless(under(recall, limits.varied), recall > shifted(recall, SPAN) + RISES)
-    some = either(partial, unless(clumped, learning(course, limits)), thin, alike)
+    some = either(partial, unless(either(clumped, alike), learning(course, limits)), thin)
     return lasting(either(full, unless(some, course.best < limits.stuck)))
 
 

@@ -30,7 +30,7 @@ SICK: dict[str, dict[str, Any]] = {
     "mode-collapse": {"coverage": 0.2, "cells": [GONE] * TICKS},
     "oscillation": {"cells": SWING},
     "convergence-failure": {"coverage": 0.01, "precision": 0.05},
-    "under-training": {"coverage": 0.5 * RISING, "precision": 0.5 * RISING},
+    "under-training": {"coverage": 0.3 * RISING, "precision": 0.3 * RISING},
     "starvation": {"waiting": 0.6},
 }
 
