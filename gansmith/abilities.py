@@ -53,13 +53,15 @@ def one_hot(y: Tensor, num_classes: int) -> Tensor:
 class Generates:
     """Ability: latents -> samples. By default standard normal latents (N, z_dim) and the network "G".
 
-    Evaluation, explorer and export ask `isinstance(recipe, Generates)`.
+    Evaluation, explorer and export ask `isinstance(recipe, Generates)`. `generators` are the nets on the way from
+    latents to samples, the last of them giving the samples; `averaged` those that are drawn from as averages.
 
     Args:
         z_dim: size of the latent, without the codes behind it.
     """
 
     averaged: ClassVar[tuple[str, ...]] = ("G",)
+    generators: ClassVar[tuple[str, ...]] = ("G",)
 
     z_dim: int = 128
 
@@ -102,6 +104,7 @@ class Conditioned(Generates):
     """
 
     draws: ClassVar[tuple[str, ...]] = ("x", "y")
+    packs: ClassVar[bool] = False
 
     num_classes: int | None = None
 
@@ -157,9 +160,13 @@ class Conditioned(Generates):
 
 @dataclass(frozen=True, kw_only=True)
 class Discriminates:
-    """Ability: samples -> logits of the network `critic`. The doctor asks for it, to see what that makes of samples."""
+    """Ability: samples -> logits of the network `critic`. The doctor asks for it, to see what that makes of samples.
+
+    `packs` says whether all that D tells is one logit for its input, so that samples can be judged together.
+    """
 
     critic: ClassVar[str] = "D"
+    packs: ClassVar[bool] = True
 
     def logits(self, nets: Nets, x: Tensor, cond: Tensor | None = None) -> Tensor:
         """Logits (N,) of samples x (N, ...): higher for what D takes to be real.

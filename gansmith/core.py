@@ -101,6 +101,7 @@ class DataSpec:
         classes: class names, in the order of the labels.
         words: what the tokens stand for; 0 is padding, written "", and 1 any unknown word, written "?".
         length: tokens of a caption, 1 to 64, shorter ones padded at their end; 0 without captions.
+        counts: training samples of each class; empty where they are not known.
     """
 
     name: str
@@ -111,6 +112,7 @@ class DataSpec:
     classes: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
     length: int = 0
+    counts: tuple[int, ...] = ()
 
 
 class Data(Protocol):

@@ -21,6 +21,9 @@ from gansmith.core import Clock, Data, DataSpec, Helpers, Move, Nets, Recipe
 from gansmith.errors import GansmithError
 from gansmith.nn.virtual import VirtualBatch, virtual_batch_norm_
 
+REFERENCE = 64
+"""Latents that virtual batch normalisation takes its statistics from."""
+
 PAST = "past"
 """The net that holds the mean of all parameters so far."""
 
@@ -51,11 +54,12 @@ def assemble(recipe: Recipe, data: DataSpec) -> Nets:
     if isinstance(recipe, Discriminates) and {"pack", "instance_noise"} & set(on):
         D = recipe.build(_packed(data, recipe.pack))[recipe.critic] if recipe.pack > 1 else nets[recipe.critic]
         nets[recipe.critic] = Judge(D, recipe.pack)
-    for name in recipe.averaged:
-        if recipe.virtual_batch_norm and isinstance(recipe, Generates):
-            nets[name] = VirtualBatch(virtual_batch_norm_(nets[name]), recipe.draw_latents(recipe.batch))
+    if isinstance(recipe, Generates):
+        G = recipe.generators[-1]
+        if recipe.virtual_batch_norm:
+            nets[G] = VirtualBatch(virtual_batch_norm_(nets[G]), recipe.draw_latents(REFERENCE))
         if recipe.dropout_g:
-            _drop_hidden(nets[name], recipe.dropout_g)
+            _drop_hidden(nets[G], recipe.dropout_g)
     if recipe.historical_averaging:
         nets[PAST] = Past(nets)
     return nets
@@ -77,8 +81,8 @@ def _refuse(recipe: Recipe, on: list[str]) -> None:
         raise GansmithError(f"{name} has no discriminator for {min(wrong)}: leave it out.")
     if (wrong := for_g & set(on)) and not isinstance(recipe, Generates):
         raise GansmithError(f"{name} has no generator from latents for {min(wrong)}: leave it out.")
-    if recipe.pack > 1 and isinstance(recipe, Conditioned):
-        raise GansmithError(f"pack = {recipe.pack}: {name}'s D judges each sample by its label, so none can be packed.")
+    if recipe.pack > 1 and isinstance(recipe, Discriminates) and not recipe.packs:
+        raise GansmithError(f"pack = {recipe.pack}: {name}'s D has more to say of each sample, so none can be packed.")
     if recipe.batch % recipe.pack:
         raise GansmithError(f"pack = {recipe.pack} does not divide batch = {recipe.batch}: choose a multiple as batch.")
 
@@ -116,6 +120,10 @@ class Judge(nn.Module):
         """The last hidden features of D, one row for m samples."""
         features: Tensor = self.D.trunk(self._seen(x), *rest)  # type: ignore[operator]
         return features
+
+    def head(self, h: Tensor) -> Any:
+        """What D's head makes of such features."""
+        return self.D.head(h)  # type: ignore[operator]
 
     def _seen(self, x: Tensor) -> Tensor:
         if self.training:
@@ -196,14 +204,19 @@ def _helped(recipe: Recipe, nets: Nets, data: Data, clock: Clock) -> Iterator[Mo
     if isinstance(recipe, Discriminates) and isinstance(judge := nets[recipe.critic], Judge):
         judge.level.fill_(recipe.instance_noise * (1 - clock.progress))
     past = nets[PAST] if recipe.historical_averaging else None
-    with _outputs(nets[recipe.averaged[-1]] if recipe.feature_matching else None) as drawn:
+    G = recipe.generators[-1] if isinstance(recipe, Generates) else ""
+    with _outputs(nets[G] if recipe.feature_matching else None) as drawn:
         for player, terms in recipe.round(nets, watched, clock):
             extra = {}
-            if recipe.feature_matching and recipe.averaged[-1] in player.nets:
-                extra["features"] = recipe.feature_matching * _feature_distance(recipe, nets, watched, drawn[-1])
+            if recipe.feature_matching and G in player.nets:
+                extra["feature_matching"] = recipe.feature_matching * _feature_distance(
+                    recipe, nets, watched, drawn[-1]
+                )
             if isinstance(past, Past):
                 gone = {n: (past.distance(n, nets[n]), _flat(nets[n]).detach()) for n in player.nets}
-                extra["past"] = recipe.historical_averaging * torch.stack([d for d, _ in gone.values()]).sum()
+                extra["historical_averaging"] = (
+                    recipe.historical_averaging * torch.stack([d for d, _ in gone.values()]).sum()
+                )
             yield player, terms | extra
             if isinstance(past, Past):
                 for name, (_, before) in gone.items():

@@ -127,6 +127,10 @@ def features(
     gan = load(run, checkpoint=checkpoint, raw=True)
     if not isinstance(gan.recipe, Discriminates):
         raise GansmithError(f"{run}: {type(gan.recipe).__name__} has no discriminator to take features from.")
+    if gan.recipe.pack > 1:
+        raise GansmithError(
+            f"{run} was trained with pack = {gan.recipe.pack}: its D has no features of single samples."
+        )
     images = _images(run, data, gan)
     train, held = (np.arange(len(rows)) for rows in (images.train, images.held_out))
     x = images.fetch(train)[0], images.fetch_held_out(held)[0]
@@ -200,8 +204,19 @@ def activations(recipe: Discriminates, nets: Nets, x: Tensor) -> Tensor:
                 cond = recipe.conditions(part, None)
             with _inputs(nets[recipe.critic]) as caught:
                 recipe.logits(nets, part, cond)
-            parts.append(torch.cat([_pooled(h) for h in caught[1:]], 1))
+            hidden = [h for h in caught if not _given(h, part, cond)]
+            parts.append(torch.cat([_pooled(h) for h in hidden], 1))
     return torch.cat(parts)
+
+
+def _given(h: Tensor, x: Tensor, cond: Tensor | None) -> bool:
+    """Whether what goes into a layer is no activation but the sample, perhaps smaller or with its label beside it, or
+    the label."""
+    extra = (0,) if cond is None else (0, cond.shape[1])
+    if h.ndim == 2 and cond is not None and h.shape == cond.shape:
+        return True
+    sizes = {(x.shape[1] + k) * (1 if h.ndim == x.ndim else x[0, 0].numel()) for k in extra}
+    return h.shape[1] in sizes
 
 
 def _pooled(h: Tensor) -> Tensor:
@@ -212,7 +227,7 @@ def _pooled(h: Tensor) -> Tensor:
 
 @contextmanager
 def _inputs(net: nn.Module) -> Iterator[list[Tensor]]:
-    """What goes into each layer with weights, in the order of their calls: the first is the sample itself."""
+    """What goes into each layer with weights, in the order of their calls."""
     caught: list[Tensor] = []
     layers = [m for m in net.modules() if isinstance(m, helpers.WEIGHTED)]
     handles = [m.register_forward_pre_hook(lambda _, given: caught.append(given[0])) for m in layers]

@@ -38,6 +38,7 @@ SMALL: dict[str, Any] = {name: {"width": 16} for name in POINTS} | {
     "dragan": {"width": 16, "norm_g": "batch"},
     "lsgan": {"width": 16, "norm": "batch"},
     "r3gan": {"widths": (16, 16)},
+    **{name: {"width": 16, "num_classes": 8} for name in ("cgan", "acgan", "projection_gan")},
 }
 
 
@@ -71,7 +72,8 @@ def test_every_recipe_plays_with_it_and_goes_on_exactly(name: str, helper: str) 
     try:
         whole, first = game(recipe), game(recipe)
     except GansmithError as error:
-        assert helper == "virtual_batch_norm" and str(error).endswith("leave it out."), error
+        words = {"virtual_batch_norm": "this G has none: leave it out.", "pack": "so none can be packed."}
+        assert helper in words and str(error).endswith(words[helper]), error
         return
     plain = game(replace(recipe, **{helper: OFF[helper]}))
     for g in (whole, plain):
@@ -123,12 +125,12 @@ def test_feature_matching_is_the_distance_of_means_and_moves_g_alone() -> None:
     x = Stream(law, seed=0)(1024)
     fake = g.nets["G"](recipe.draw_latents(1024))
     by_hand = (g.nets["D"].trunk(x).mean(0) - g.nets["D"].trunk(fake).mean(0)).square().sum()
-    assert "features" not in first[1]
-    torch.testing.assert_close(second[1]["features"], 100 * by_hand)
+    assert "feature_matching" not in first[1]
+    torch.testing.assert_close(second[1]["feature_matching"], 100 * by_hand)
     costs = []
     for _ in range(150):
         g.play(only="G")
-        costs.append(g.means()["G/features"])
+        costs.append(g.means()["G/feature_matching"])
     assert sum(costs[-20:]) / 20 < 0.05 * costs[0]
 
 
@@ -206,7 +208,7 @@ def test_the_past_counts_every_move_of_its_owner() -> None:
         g.play()
     past = g.nets[helpers.PAST]
     assert float(past.D_moves) == 6 and float(past.G_moves) == 3
-    assert not torch.equal(past.G, before) and {"D/past", "G/past"} <= g.means().keys()
+    assert not torch.equal(past.G, before) and {"D/historical_averaging", "G/historical_averaging"} <= g.means().keys()
 
 
 # ---------------------------------------------------------------- virtual batch normalisation

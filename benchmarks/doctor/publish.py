@@ -19,8 +19,8 @@ The sick zoo (`benchmarks/doctor/zoo.py`) is {runs} trainings on {sets}: {faults
 on purpose, and {losses} losses with settings that work. What is true of a run is measured with other means than the
 doctor's, at the end of the training: the modes of the known laws, and for images classes, coverage and precision in the
 features of a judge trained on the labels, against held-out samples. A run is *sick* when a tenth of the modes or
-classes is lost, a third of the coverage or half of the precision that the plain healthy setting comes to on that set with
-that budget (the median of its seeds), or when its data are sick.
+classes is lost, a third of the coverage or half of the precision that the plain healthy setting comes to on that set
+with that budget (the median of its seeds), or when its data are sick.
 Faults that did no harm ({mild} runs) and healthy settings that failed ({failed} runs) are counted neither way.
 
 The doctor's limits were fitted on two of the sets and scored on the other two, both ways; the figures are of the sets

@@ -57,12 +57,13 @@ def about(recipe: type[Recipe]) -> str:
 
 def facts(recipe: type[Recipe]) -> list[tuple[str, str]]:
     """What it learns from, what it can do, and its presets."""
-    from gansmith import core
+    from gansmith import abilities
 
     found = [("learns", f"{' or '.join(recipe.kinds)} data"), ("draws", ", ".join(recipe.draws) + " of each sample")]
     for base in recipe.__mro__:
-        if base.__module__ == core.__name__ and base is not core.Recipe:
-            meaning = inspect.cleandoc(base.__doc__ or "").partition(".")[0].removeprefix("Ability: ")
+        meaning = inspect.cleandoc(base.__dict__.get("__doc__") or "").partition(".")[0]
+        if base.__module__ == abilities.__name__ and meaning.startswith("Ability: "):
+            meaning = meaning.removeprefix("Ability: ")
             found.append(("ability", f"{base.__name__} ({meaning})"))
     for preset, values in recipe.presets.items():
         found.append(("preset", f"{preset}: " + ", ".join(f"{key} = {show(value)}" for key, value in values.items())))

@@ -21,6 +21,7 @@ from typing import Any
 from gansmith.cli.parse import parse
 from gansmith.errors import GansmithError
 
+SAMPLES = 16  # when -n does not say
 ACROSS = 8  # samples of each class, or rows of a sweep, when -n does not say
 
 
@@ -30,7 +31,7 @@ class Args:
 
     Args:
         run: the run directory.
-        n: how many samples; of each class with --label-grid, rows with --sweep (8 there).
+        n: how many samples, 16 by default; with --label-grid of each class, with --sweep rows (8).
         seed: of the latents.
         out: a folder (one PNG each), a .png file (a grid) or a .npz file (array "samples", N C H W in [-1, 1], or
             N D for points); by default samples.png in the run directory.
@@ -44,7 +45,7 @@ class Args:
     """
 
     run: str
-    n: int = 16
+    n: int | None = None
     seed: int = 0
     out: str | None = None
     checkpoint: str = "latest"
@@ -58,7 +59,7 @@ class Args:
 
 def run(argv: list[str]) -> int:
     args = parse(Args, argv)
-    if args.n < 1:
+    if args.n is not None and args.n < 1:
         raise GansmithError(f"-n {args.n}: give at least 1 sample.")
     from gansmith import api
     from gansmith.engine.pictures import save_samples
@@ -76,14 +77,15 @@ def drawn(gan: Any, args: Args) -> tuple[Any, int | None]:
     codes = assigned(args.code)
     if args.label_grid and (args.sweep or args.label is not None):
         raise GansmithError("--label-grid draws every class: leave --label and --sweep out.")
+    n = args.n or (ACROSS if args.label_grid or args.sweep else SAMPLES)
     if args.label is not None:
         names = args.label.split(",")
-        codes["label"] = names * (args.n // len(names)) + names[: args.n % len(names)]
+        codes["label"] = names * (n // len(names)) + names[: n % len(names)]
     if args.label_grid:
-        return gan.label_grid(ACROSS if args.n == Args.n else args.n, args.seed, **codes)
+        return gan.label_grid(n, args.seed, **codes)
     if args.sweep:
-        return gan.sweep(args.sweep, rows=ACROSS if args.n == Args.n else args.n, seed=args.seed, **codes)
-    return gan.sample(args.n, seed=args.seed, **codes), None
+        return gan.sweep(args.sweep, rows=n, seed=args.seed, **codes)
+    return gan.sample(n, seed=args.seed, **codes), None
 
 
 def assigned(text: str | None) -> dict[str, Any]:

@@ -1,17 +1,18 @@
 """Which one change to try: the setting that stands out, else the next step of the order that the literature agrees on.
 
-The doctor reads the run's settings as well as its signs: a learning rate of D twenty times that of G is put right
+The doctor reads the run's settings as well as its signs: a learning rate of D ten times that of G is put right
 before anything is added. With nothing standing out the order is: penalty (R1), learning rate, another recipe (R3GAN).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gansmith.doctor.findings import Change
 
-LOWEST, HIGHEST = 0.25, 4.0  # of lr_d / lr: beyond, the two players are out of step
+LOWEST, HIGHEST = 0.125, 8.0  # of lr_d / lr: beyond, the two players are out of step
 LARGE, MODEST = 0.02, 1e-3  # learning rates: above the one Adam tears any GAN apart, the other is seldom too large
 SLUGGISH = 0.6  # beta1 above which Adam's momentum makes games swing
 HEAVY = 30.0  # times the usual gamma: D can hardly learn
@@ -57,7 +58,8 @@ def _changes(problem: str, fields: Mapping[str, Any], data: str) -> Iterator[Cha
         yield _set("Hold D tighter", fields, gamma=4 * fields["gamma"])
     if problem in ("divergence", "oscillation", "convergence-failure", "mode-dropping") and "lr" in fields:
         yield _set("Take smaller steps", fields, lr=fields["lr"] / 3)
-    if fields.get("recipe") not in ("r3gan", "", None):
+    steered = "num_classes" in fields or "categorical" in fields  # R3GAN would lose labels and codes
+    if fields.get("recipe") not in ("r3gan", "", None) and not steered:
         yield Change("Train R3GAN instead: its loss and its two penalties keep modes and converge.", recipe="r3gan")
     if "lr" in fields:
         yield _set("Take smaller steps", fields, lr=fields["lr"] / 3)
@@ -70,9 +72,8 @@ def _standing_out(problem: str, fields: Mapping[str, Any], data: str) -> Iterato
     if lr and lr_d and not LOWEST <= lr_d / lr <= HIGHEST:
         faster, slower = ("D", "G") if lr_d > lr else ("G", "D")
         text = f"Let both learn at one rate: {faster}'s is {max(lr_d / lr, lr / lr_d):.3g} times {slower}'s"
-        yield _set(
-            text, fields, midway=True, lr=lr if lr > 1e-5 else lr_d, lr_d=lr_d if lr_d > 1e-5 and lr <= 1e-5 else lr
-        )
+        rate = min((lr, lr_d), key=lambda r: abs(math.log(r / MODEST)))
+        yield _set(text, fields, midway=True, lr=rate, lr_d=rate)
     elif lr and lr > LARGE:
         yield _set("Take a learning rate that Adam can bear", fields, lr=MODEST)
     if fields.get("objective") == "minimax" and problem != "g-overpowers-d":

@@ -17,8 +17,8 @@ from gansmith.doctor.history import Column, History
 from gansmith.doctor.rules import EARLY, RULES, Limits, grown, learning, strengths
 
 LIMITS = Limits()
-"""Fitted on the sick zoo (benchmarks/doctor/fit.py --limits); docs/guides/doctor-accuracy.md says how often they are right
-on sets that were not fitted."""
+"""Fitted on the sick zoo (benchmarks/doctor/fit.py --limits); docs/guides/doctor-accuracy.md says how often such limits
+are right on sets that were not fitted."""
 
 TRUST = {
     "divergence": 0.88,

@@ -154,24 +154,26 @@ class Modulated(nn.Module):
         G: of latents (N, z_dim), with BatchNorm.
         z_dim: size of the noise.
         num_classes: K.
+        plain: names of BatchNorms of G that stay as they are.
 
     Raises:
         GansmithError: G has no BatchNorm.
     """
 
-    def __init__(self, G: nn.Module, z_dim: int, num_classes: int) -> None:
+    def __init__(self, G: nn.Module, z_dim: int, num_classes: int, plain: tuple[str, ...] = ()) -> None:
         super().__init__()
         self.G, self.z_dim = G, z_dim
-        found: list[tuple[nn.Module, str, Any]] = [
-            (parent, name, child)
-            for parent in G.modules()
-            for name, child in parent.named_children()
-            if isinstance(child, (nn.BatchNorm1d, nn.BatchNorm2d))
+        found = [
+            name
+            for name, module in G.named_modules()
+            if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)) and name not in plain
         ]
         if not found:
             raise GansmithError("Conditional BatchNorm needs a generator with BatchNorm, and this one has none.")
-        for parent, name, child in found:
-            setattr(parent, name, ConditionalBatchNorm(child, num_classes))
+        for name in found:
+            parent, _, child = name.rpartition(".")
+            norm: Any = G.get_submodule(name)
+            setattr(G.get_submodule(parent), child, ConditionalBatchNorm(norm, num_classes))
 
     def forward(self, z: Tensor) -> Any:
         layers = [m for m in self.G.modules() if isinstance(m, ConditionalBatchNorm)]

@@ -12,34 +12,35 @@ from gansmith.nn.precision import in_float32
 
 
 class MinibatchDiscrimination(nn.Module):
-    """Features (N, A) -> nearness to the rest of the batch (N, kernels).
+    """Features (N, A) -> nearness to the rest of the batch (N, kernels), 0 to 1.
 
-    o_b(i) = sum over j != i of exp(-|M_ib - M_jb|_1) with M = f T. A batch of another size than `batch` is scaled to
-    what `batch` samples would give, so that D can be asked about any number.
+    o_b(i) = mean over j != i of exp(-|M_ib - M_jb|_1) with M = (f / s) T. The paper takes the sum; the mean lets D be
+    asked about any number of samples. s, the root mean square of the features over the batch, takes the place of the
+    scale that the released code sets from the first batch.
 
     Args:
         features: A.
         kernels: B.
         dims: C, numbers of each kernel; T is (A, B * C).
-        batch: samples in a training batch.
 
     Source: Salimans et al. 2016, arXiv:1606.03498, section 3.2. Memory: N^2 * B * C numbers.
 
-    >>> layer = MinibatchDiscrimination(2, kernels=3, dims=2, batch=4)
-    >>> layer(torch.ones(4, 2)).tolist() == [[3.0] * 3] * 4          # all alike: N - 1
+    >>> layer = MinibatchDiscrimination(2, kernels=3, dims=2)
+    >>> layer(torch.ones(4, 2)).tolist() == [[1.0] * 3] * 4          # all alike
     True
     """
 
-    def __init__(self, features: int, kernels: int = 100, dims: int = 5, batch: int = 64) -> None:
+    def __init__(self, features: int, kernels: int = 100, dims: int = 5) -> None:
         super().__init__()
-        self.kernels, self.dims, self.batch = kernels, dims, batch
+        self.kernels, self.dims = kernels, dims
         self.T = nn.Parameter(torch.randn(features, kernels * dims) / features**0.5)
 
     def forward(self, f: Tensor) -> Tensor:
-        M = (f @ self.T).unflatten(1, (self.kernels, self.dims))
+        scale = f.detach().square().mean().sqrt().clamp_min(1e-12)
+        M = (f / scale @ self.T).unflatten(1, (self.kernels, self.dims))
         distance = (M[:, None] - M[None]).abs().sum(3)
         near = torch.exp(-distance).sum(1) - 1  # without itself
-        return near * ((self.batch - 1) / max(len(f) - 1, 1))
+        return near / max(len(f) - 1, 1)
 
 
 class Crowd(nn.Module):
@@ -47,14 +48,14 @@ class Crowd(nn.Module):
 
     Args:
         D: any discriminator with `trunk` and `features`.
-        kernels, dims, batch: of `MinibatchDiscrimination`.
+        kernels, dims: of `MinibatchDiscrimination`.
     """
 
-    def __init__(self, D: Any, kernels: int, dims: int, batch: int) -> None:
+    def __init__(self, D: Any, kernels: int, dims: int) -> None:
         super().__init__()
         self.D = D
         del D.out  # its own last layer is not used
-        self.nearness = MinibatchDiscrimination(D.features, kernels, dims, batch)
+        self.nearness = MinibatchDiscrimination(D.features, kernels, dims)
         self.features = D.features + kernels
         self.out = normal_(nn.Linear(self.features, 1))
 

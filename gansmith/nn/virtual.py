@@ -59,7 +59,9 @@ def virtual_batch_norm_(net: nn.Module) -> nn.Module:
         (parent, name, child) for parent in net.modules() for name, child in parent.named_children() if _plain(child)
     ]
     if not found:
-        raise GansmithError("virtual_batch_norm takes the place of BatchNorm in G, and this G has none: leave it out.")
+        raise GansmithError(
+            "virtual_batch_norm takes the place of plain BatchNorm layers in G, and this G has none: leave it out."
+        )
     for parent, name, child in found:
         layer = VirtualBatchNorm(child.num_features, child.eps)
         layer.weight, layer.bias = child.weight, child.bias

@@ -2,9 +2,10 @@
 
 Paper: Conditional Image Synthesis with Auxiliary Classifier GANs, Odena, Olah & Shlens 2017, arXiv:1610.09585.
 Code: none official.
-Deviations: the DCGAN pair, D without BatchNorm and held by R1 on its real-or-fake logit (Mescheder et al. 2018,
-    arXiv:1801.04406); one pair of nets for all classes. `variant = "tutorial"` is what many tutorials call AC-GAN: z
-    times an embedding of the class, and a head of K + 1 classes of which the last is "generated".
+Deviations: G's cost is the non-saturating one (the paper writes the saturating form); the DCGAN pair, D without
+    BatchNorm and held by R1 on its real-or-fake logit (Mescheder et al. 2018, arXiv:1801.04406); one pair of nets for
+    all classes. `variant = "tutorial"` is what many tutorials call AC-GAN: z times an embedding of the class, and a
+    head of K + 1 classes of which the last is "generated".
 Command: gansmith train acgan --data digits        gansmith train acgan --data digits --variant tutorial
 Result: docs/recipes/acgan.md
 """

@@ -4,7 +4,8 @@ Paper: InfoGAN: Interpretable Representation Learning by Information Maximizing 
     arXiv:1606.03657, equation 6; the bound of equation 4 with a fixed code prior.
 Code: openai/InfoGAN, whose MNIST settings are the defaults: noise and codes uniform on (-1, 1), continuous codes read
     as normal with standard deviation 1, the information term in both players' costs, G five times as fast as D.
-Deviations: tanh and samples in [-1, 1]; samples are drawn from an average of G (ema_half_life; 0 switches it off).
+Deviations: tanh and samples in [-1, 1]; leaky ReLU of slope 0.1 as in the paper's text (the code: 0.01); both moves of
+    a round share their latents; samples are drawn from an average of G (ema_half_life; 0 switches it off).
 Command: gansmith train infogan --data digits        gansmith sample RUN --sweep c2
 Result: docs/recipes/infogan.md
 """
@@ -41,6 +42,7 @@ class InfoGAN(Generates, Discriminates, Targets, Recipe):
         betas: of Adam.
     """
 
+    packs: ClassVar[bool] = False
     ranges: ClassVar = {
         "betas": (0.0, 0.9999),
         "lr_final": (0.0, 1.0),

@@ -2,9 +2,10 @@
 
 Paper: Improved Techniques for Training GANs, Salimans et al. 2016, arXiv:1606.03498, section 3.2.
 Code: openai/improved-gan (nn.py, MinibatchLayer).
-Deviations: plain weights T, where the code normalises them and sets their scale from the first batch; one move of G for
-    one of D (the code: three on CIFAR-10); the DCGAN pair on images, without BatchNorm in D, which would couple the
-    samples a second time. Real and generated samples go through D apart.
+Deviations: the mean of the nearnesses instead of their sum, and features divided by their root mean square, where the
+    code normalises T and sets its scale from the first batch; one move of G for one of D (the code: three on CIFAR-10);
+    normal z (uniform); the original costs of the binary game; the DCGAN pair on images, without BatchNorm in D, which
+    would couple the samples a second time. Real and generated samples go through D apart.
 Command: gansmith train minibatch_gan --data digits        gansmith train minibatch_gan --data grid25
 Result: docs/recipes/minibatch_gan.md
 """
@@ -64,7 +65,7 @@ class MinibatchGAN(Generates, Discriminates, Targets, Recipe):
 
     def build(self, data: DataSpec) -> Nets:
         G, D = pair(self.net, data.shape, z_dim=self.z_dim, width=self.width, norm_d=self.norm_d)
-        return Nets({"G": G, "D": Crowd(D, self.kernels, self.dims, self.batch // self.pack)})
+        return Nets({"G": G, "D": Crowd(D, self.kernels, self.dims)})
 
     def round(self, nets: Nets, data: Data, clock: Clock) -> Iterator[Move]:
         G, D = nets["G"], nets["D"]

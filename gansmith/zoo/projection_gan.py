@@ -3,7 +3,7 @@
 Paper: cGANs with Projection Discriminator, Miyato & Koyama 2018, arXiv:1802.05637, on SNGAN's nets and losses
     (arXiv:1802.05957, arXiv:1705.02894).
 Code: pfnet-research/sngan_projection, whose rhythm is followed: G moves first, on twice the batch, then D five times;
-    labels of generated samples are drawn equally often.
+    labels of generated samples are drawn equally often; G's last BatchNorm has no label.
 Deviations: as in sngan: an average of G is drawn from, 15 steps of power iteration before the first round, 28 px. On
     points the label is put beside z, as the MLP has no BatchNorm.
 Command: gansmith train projection_gan --data digits        gansmith sample RUN --label-grid
@@ -55,7 +55,7 @@ class ProjectionGAN(Conditioned, Discriminates, Recipe):
             return point_settings(draws=5, rounds=1875)
         out = image_settings(data, device, draws=5)
         if device.type == "cpu":
-            out["width"] = Setting(32, "a quarter of the published width: many more steps on a CPU")
+            out["width"] = Setting(32, "narrower than published: many more steps on a CPU")
         return out
 
     def build(self, data: DataSpec) -> Nets:
@@ -68,7 +68,7 @@ class ProjectionGAN(Conditioned, Discriminates, Recipe):
         small = data.shape[-1] <= 32
         G = sngan.Generator(self.z_dim, data.shape, self.width and self.width * (2 if small else 1))
         D = Projected(sngan.Discriminator(data.shape, self.width), self.labels, spectral=True)
-        return Nets({"G": Modulated(G, self.z_dim, self.labels), "D": D})
+        return Nets({"G": Modulated(G, self.z_dim, self.labels, plain=("bn",)), "D": D})
 
     def logits(self, nets: Nets, x: Tensor, cond: Tensor | None = None) -> Tensor:
         """D judges x by its label cond (N, num_classes); asked without one, by all of them a little."""

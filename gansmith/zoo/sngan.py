@@ -52,7 +52,7 @@ class SNGAN(Generates, Discriminates, Recipe):
             return point_settings(draws=5, rounds=1875)
         out = image_settings(data, device, draws=5)
         if device.type == "cpu":
-            out["width"] = Setting(32, "a quarter of the published width: many more steps on a CPU")
+            out["width"] = Setting(32, "narrower than published: many more steps on a CPU")
         return out
 
     def build(self, data: DataSpec) -> Nets:

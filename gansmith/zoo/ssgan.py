@@ -3,9 +3,10 @@
 Paper: Improved Techniques for Training GANs, Salimans et al. 2016, arXiv:1606.03498, section 5.
 Code: openai/improved-gan (train_mnist_feature_matching.py): K logits, the one of "generated" fixed at 0; G matches
     features; the classifier in use is an average of D.
-Deviations: D's scales start from its fan-in instead of the first 500 images; the average of D has a half-life
-    (ema_half_life), without the bias of a start at 0; the learning rate falls (lr_final).
-Command: gansmith train ssgan --data digits --labels-per-class 10        gansmith classify RUN photos/
+Deviations: D's scales start from its fan-in instead of the first 500 images, and all of them are learned; G's move
+    takes the unlabelled batch and the latents of D's move; the average of D has a half-life (ema_half_life), without
+    the bias of a start at 0; the learning rate falls (lr_final).
+Command: gansmith train ssgan --data digits --labels-per-class 10        gansmith classify RUN --data photos/
 Result: docs/recipes/ssgan.md
 """
 
@@ -44,6 +45,7 @@ class SSGAN(Generates, Discriminates, Classifies, Recipe):
     kinds = ("image",)
     needs = ("y",)
     averaged: ClassVar[tuple[str, ...]] = ("D", "G")
+    packs: ClassVar[bool] = False
     ranges: ClassVar = {
         "betas": (0.0, 0.9999),
         "lr_final": (0.0, 1.0),
@@ -73,6 +75,12 @@ class SSGAN(Generates, Discriminates, Classifies, Recipe):
         super().check(data)
         if len(data.classes) < 2 or self.num_classes != len(data.classes):
             raise GansmithError(f"SSGAN learns to tell classes, but {data.name} has {len(data.classes)} of them.")
+        few = [(n, name) for n, name in zip(data.counts, data.classes, strict=False) if n < self.labels_per_class]
+        if few:
+            raise GansmithError(
+                f"labels_per_class = {self.labels_per_class}, but {data.name} has only {few[0][0]} training images of "
+                f'class "{few[0][1]}": ask for at most so many.'
+            )
 
     def build(self, data: DataSpec) -> Nets:
         assert self.num_classes is not None, "set by `bound`"

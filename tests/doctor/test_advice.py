@@ -20,7 +20,8 @@ from gansmith.doctoring import command
 from gansmith.session import fields_from_yaml, fields_to_yaml
 
 PLAIN = {"recipe": "gan", "gamma": 0.0, "lr": 2e-3, "lr_d": None, "z_dim": 64, "betas": [0.0, 0.99], "n_critic": 1}
-SPECS = [DataSpec("photos", "image", (3, 32, 32), 5000), DataSpec("grid25", "points", (2,))]
+CLASSES: dict[str, Any] = {"fields": ("x", "y"), "classes": ("cat", "dog")}
+SPECS = [DataSpec("photos", "image", (3, 32, 32), 5000, **CLASSES), DataSpec("grid25", "points", (2,), **CLASSES)]
 
 
 @pytest.mark.parametrize(
@@ -74,6 +75,23 @@ def test_every_recipe_gets_a_change_that_it_can_make(name: str, problem: str, sp
     changed = make(cls, plain | dict(found.fields))
     changed.check(spec)
     assert (changed != recipe) == bool(found.fields)
+
+
+@pytest.mark.parametrize("name", ["cgan", "infogan"])
+def test_labels_and_codes_are_not_given_up(name: str) -> None:
+    """The last resort of others, R3GAN, would lose them."""
+    recipe, _ = settle(recipes.find(name), SPECS[0], torch.device("cpu"), {})
+    fields = fields_to_yaml(dataclasses.asdict(recipe)) | {"recipe": name}
+    for problem in ("mode-collapse", "d-overpowers-g", "convergence-failure", "oscillation"):
+        assert advise(problem, fields, {}, "", "image").recipe is None
+
+
+@pytest.mark.parametrize(
+    ("lr", "lr_d", "both"), [(2e-4, 2e-2, 2e-4), (2e-2, 2e-4, 2e-4), (1e-9, 2e-3, 2e-3), (0.1, 1e-6, 0.1)]
+)
+def test_of_two_rates_the_one_nearer_to_what_is_usual_is_taken(lr: float, lr_d: float, both: float) -> None:
+    found = advise("divergence", PLAIN | {"lr": lr, "lr_d": lr_d}, {}).fields
+    assert (found.get("lr", lr), found.get("lr_d", lr_d)) == (both, both)
 
 
 def test_a_foreign_run_gets_advice_in_words() -> None:
