@@ -206,8 +206,9 @@ def _of_run(
     if dataset.spec.shape != gan.spec.shape:
         raise GansmithError(f"{run} draws {gan.spec.shape}, the data hold {dataset.spec.shape}: give other data.")
     weights = hashlib.sha256((path / "nets.safetensors").read_bytes()).hexdigest()[:16]
-    latents = gan.draw_latents(n or ENOUGH, seed)
-    key = f"run {weights} raw={raw} seed={seed}"
+    labels = _labels(gan, dataset, n or ENOUGH, seed)
+    latents = gan.draw_latents(n or ENOUGH, seed, **labels)
+    key = f"run {weights} raw={raw} seed={seed}" + f" labels of {dataset.fingerprint}" * bool(labels)
     subject = {
         "kind": "run",
         "path": str(run),
@@ -226,6 +227,14 @@ def _of_run(
     label = gan.codes.get("label")
     asked = None if label is None else latents[:, label.start : label.start + label.size].argmax(1)
     return subject, Samples(str(run), key, len(latents), fetch, asked), dataset
+
+
+def _labels(gan: model.GAN, dataset: Dataset, n: int, seed: int) -> dict[str, Tensor]:
+    """Labels (n,) in the proportions of the data, for a model that draws classes; nothing for others."""
+    counts = torch.tensor(dataset.spec.counts, dtype=torch.float64)
+    if "label" not in gan.codes or len(counts) != gan.codes["label"].size:
+        return {}
+    return {"label": torch.multinomial(counts, n, replacement=True, generator=torch.Generator().manual_seed(seed))}
 
 
 def _of_samples(

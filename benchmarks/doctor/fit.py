@@ -33,7 +33,11 @@ from gansmith.doctor.rules import ANYTIME, RULES, Limits, grown, unless
 RESULT = Path(__file__).parent.parent / "results" / "doctor.json"
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "guides" / "doctor-accuracy.md"
 SPLITS = (("ring8", "digits"), ("grid25", "fashion_mnist"))
-STEPS = (0.5, 0.6, 0.75, 0.87, 1.0, 1.15, 1.35, 1.7, 2.0)  # a limit is tried at these multiples of the package's
+START = Limits(fooled=0.55, fair=0.6, stuck=0.12, narrow=0.5, thin=0.65, missing=0.1, gain=0.15)
+"""Set by hand while the first two seeds of every set were looked at; the fit starts from here, wherever the package's
+limits have come to, or it would know the sets that it is scored on."""
+
+STEPS = (0.5, 0.6, 0.75, 0.87, 1.0, 1.15, 1.35, 1.7, 2.0)  # a limit is tried at these multiples of its start
 SHY = 0.05  # what a limit must gain to move by a factor of e
 SWEEPS = 3
 MARGINS = (0.75, 1.0, 1.25)  # strengths at which the fit lets the doctor alarm
@@ -174,7 +178,7 @@ def worth(runs: Sequence[Run], limits: Limits, asked: dict[str, set[str]]) -> fl
 
 
 def fit(runs: Sequence[Run], asked: dict[str, set[str]]) -> Limits:
-    """Limits by coordinate ascent from the package's; what a limit gains must be worth its way."""
+    """Limits by coordinate ascent from START; what a limit gains must be worth its way."""
     steps = {f.name: 1.0 for f in dataclasses.fields(Limits)}
 
     def value(steps: dict[str, float]) -> float:
@@ -193,8 +197,8 @@ def fit(runs: Sequence[Run], asked: dict[str, set[str]]) -> Limits:
 
 
 def moved(steps: dict[str, float]) -> Limits:
-    """The package's limits, each times its step."""
-    start = Limits()
+    """The limits of START, each times its step."""
+    start = START
     return dataclasses.replace(start, **{k: scaled(k, getattr(start, k), v) for k, v in steps.items() if v != 1})
 
 
