@@ -204,7 +204,10 @@ def activations(recipe: Discriminates, nets: Nets, x: Tensor) -> Tensor:
                 cond = recipe.conditions(part, None)
             with _inputs(nets[recipe.critic]) as caught:
                 recipe.logits(nets, part, cond)
-            hidden = [h for h in caught if not _given(h, part, cond)]
+            hidden: list[Tensor] = []
+            for h in (h for h in caught if not _given(h, part, cond)):
+                if not any(torch.equal(h.flatten(1), other.flatten(1)) for other in hidden):  # several heads read one
+                    hidden.append(h)
             parts.append(torch.cat([_pooled(h) for h in hidden], 1))
     return torch.cat(parts)
 

@@ -61,10 +61,11 @@ class Images:
         words, length = (self._tokens.words, self._tokens.length) if self._tokens else ((), 0)
         fields = ("x", *["y"] * bool(record.labels), *["tokens"] * bool(record.captions))
         shape, classes = (c, h, w), tuple(record.classes)
-        counts = tuple(torch.bincount(self._labels[torch.from_numpy(self.train)], minlength=len(classes)).tolist())
+        own = self._labels[torch.from_numpy(self.train)] if classes else self._labels
+        counts = tuple(torch.bincount(own, minlength=len(classes)).tolist())
         self.spec = DataSpec(
             *(source.title, "image", shape, len(self.train), fields, classes, words, length),
-            counts=counts if classes else (),
+            counts=counts,
         )
         treatment = f"{wanted.fit}, {FILTER}" if record.resized else "as they are"
         learned = f"{w} x {h} x {c} ({treatment})"
