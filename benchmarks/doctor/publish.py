@@ -76,4 +76,7 @@ def trusted(found: Scores) -> str:
         if problem in found.trust:
             made, right = found.trust[problem]
             text += f"| {problem} | {made} | {100 * right / made:.0f} % |\n"
-    return text + "\nThe confidence of a finding comes from here: it is the share above when the finding is clear.\n"
+    return text + (
+        "\nThe confidence of a clear finding comes from here. No fault of the zoo is a budget that is too short, so "
+        "under-training\nis counted as wrong wherever it is said.\n"
+    )

@@ -24,7 +24,7 @@ TRUST = {
     "divergence": 0.88,
     "d-overpowers-g": 0.95,
     "g-overpowers-d": 0.6,
-    "mode-collapse": 0.9,
+    "mode-collapse": 0.88,
     "oscillation": 0.5,
     "convergence-failure": 0.6,
     "under-training": 0.5,

@@ -1,0 +1,131 @@
+"""Labels rule what is drawn: a classifier of the real classes recognises the asked class, and none where labels lie."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import gansmith
+from gansmith import recipes
+from gansmith.auto import settle
+from gansmith.core import Nets
+from gansmith.data import Images, Stream, open_data
+from gansmith.engine.game import Game
+from gansmith.evaluation.features import Extractor
+from gansmith.evaluation.features.choose import choose_extractor
+from gansmith.places import cache_folder
+
+SETS = ("digits", "fashion_mnist")
+SAMPLES = {"cgan": 150_000, "acgan": 150_000, "projection_gan": 400_000}
+DRAWN = 2000
+CONTROL, CHANCE, SURE = 0.9, 0.2, 0.9
+
+
+class Obedience(NamedTuple):
+    """What a classifier of the real classes makes of samples of asked classes.
+
+    Args:
+        control: share of samples taken for the asked class.
+        sure: for each class, the share of its samples that are taken for it with a probability of at least 0.9.
+    """
+
+    control: float
+    sure: Tensor
+
+    def __str__(self) -> str:
+        low, high = float(self.sure.min()), float(self.sure.max())
+        return f"control {self.control:.1%}, sure of {low:.0%} to {high:.0%} a class"
+
+
+@cache
+def data(name: str) -> Images:
+    found = open_data(name, progress=False)
+    assert isinstance(found, Images)
+    return found
+
+
+@cache
+def judge(name: str) -> Extractor:
+    return choose_extractor("judge", data(name), cache_folder() / "judges", None, "cpu", lambda text: None)
+
+
+def obedience(name: str, samples: Tensor, y: Tensor) -> Obedience:
+    probs = judge(name).probs(samples)
+    told = probs.argmax(1) == y
+    own = probs.gather(1, y[:, None]).squeeze(1)
+    sure = torch.stack([(own[y == k] >= SURE).float().mean() for k in range(10)])
+    return Obedience(float(told.float().mean()), sure)
+
+
+def asked() -> Tensor:
+    return torch.arange(DRAWN) % 10
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_the_judge_knows_the_real_classes(name: str) -> None:
+    x, y = data(name).fetch_held_out(np.arange(len(data(name).held_out)), ("x", "y"))
+    assert obedience(name, x, y).control >= 0.85  # Fashion-MNIST's shirts are hard
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("recipe", SAMPLES)
+def test_the_asked_class_is_drawn(recipe: str, name: str, seed: int, tmp_path: Path) -> None:
+    run = gansmith.train(recipe, name, seed=seed, samples=SAMPLES[recipe], out=tmp_path / "run", quiet=True)
+    found = obedience(name, run.load().sample(DRAWN, seed=seed, label=asked()), asked())
+    print(f"{recipe} on {name}, seed {seed}: {found}, {run.seconds:.0f} s")
+    assert found.control >= CONTROL
+    assert found.sure.min() >= found.sure.max() / 2
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_tutorials_acgan_obeys_as_well(seed: int, tmp_path: Path) -> None:
+    given: dict[str, Any] = {"seed": seed, "samples": SAMPLES["acgan"], "out": tmp_path / "run", "quiet": True}
+    run = gansmith.train("acgan", "digits", variant="tutorial", **given)
+    found = obedience("digits", run.load().sample(DRAWN, seed=seed, label=asked()), asked())
+    print(f"the tutorials' acgan on digits, seed {seed}: {found}, {run.seconds:.0f} s")
+    assert found.control >= CONTROL
+
+
+@pytest.mark.parametrize("recipe", SAMPLES)
+def test_shuffled_labels_teach_nothing(recipe: str, tmp_path: Path) -> None:
+    x, y = data("digits").fetch(np.arange(data("digits").spec.count), ("x", "y"))
+    pixels = ((x + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    np.savez(tmp_path / "shuffled.npz", x=pixels, y=np.random.default_rng(0).permutation(y.numpy()))
+    given: dict[str, Any] = {"samples": SAMPLES[recipe] // 2, "out": tmp_path / "run", "quiet": True}
+    run = gansmith.train(recipe, tmp_path / "shuffled.npz", **given)
+    found = obedience("digits", run.load().sample(DRAWN, label=asked()), asked())
+    print(f"{recipe} on shuffled labels: {found}")
+    assert found.control <= CHANCE
+
+
+class Deaf(nn.Module):
+    """A discriminator that is told equal shares of all labels."""
+
+    def __init__(self, D: nn.Module) -> None:
+        super().__init__()
+        self.D = D
+
+    def forward(self, x: Tensor, cond: Tensor) -> Any:
+        return self.D(x, torch.full_like(cond, 1 / cond.shape[1]))
+
+
+@pytest.mark.parametrize("recipe", ["cgan", "projection_gan"])
+def test_a_d_that_does_not_hear_the_label_teaches_none(recipe: str) -> None:
+    digits = data("digits")
+    chosen, _ = settle(recipes.find(recipe), digits.spec, torch.device("cpu"), {"samples": SAMPLES[recipe] // 2})
+    game = Game(chosen, digits.spec, Stream(digits, chosen.draws, seed=0), channels_last=True)
+    game.nets["D"] = Deaf(game.nets["D"])
+    while game.clock.seen < chosen.samples:
+        game.clock.progress = game.clock.seen / chosen.samples
+        game.play()
+    gan = gansmith.GAN(chosen, digits.spec, Nets({**game.nets, **game.ema}).eval(), game.clock.seen)
+    found = obedience("digits", gan.sample(DRAWN, label=asked()), asked())
+    print(f"{recipe} with a deaf D: {found}")
+    assert found.control <= CHANCE

@@ -1,0 +1,83 @@
+"""InfoGAN finds the classes of digits without labels, and a code that rules a property; without its term, neither."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import linear_sum_assignment
+from scipy.stats import spearmanr
+from torch import Tensor
+
+import gansmith
+from gansmith.data import open_data
+from gansmith.evaluation.features import Extractor
+from gansmith.evaluation.features.choose import choose_extractor
+from gansmith.model import GAN
+from gansmith.places import cache_folder
+
+SAMPLES, DRAWN = 640_000, 2000
+MATCHED, MONOTONE = 0.8, 0.8
+VALUES = torch.linspace(-1, 1, 9)
+
+
+@cache
+def judge() -> Extractor:
+    data = open_data("digits", progress=False)
+    return choose_extractor("judge", data, cache_folder() / "judges", None, "cpu", lambda text: None)
+
+
+def matched(gan: GAN) -> float:
+    """Share of samples whose class is the one that their value of c1 stands for, under the best one-to-one matching."""
+    values = torch.arange(DRAWN) % 10
+    told = judge().probs(gan.sample(DRAWN, seed=1, c1=values)).argmax(1)
+    table = np.zeros((10, 10))
+    np.add.at(table, (values.numpy(), told.numpy()), 1)
+    rows, columns = linear_sum_assignment(-table)
+    return float(table[rows, columns].sum() / DRAWN)
+
+
+def properties(images: Tensor) -> dict[str, np.ndarray]:
+    """Of images (N, 1, H, W): the ink, and the slant and width of its distribution."""
+    ink = ((images[:, 0] + 1) / 2).clamp(0, 1).double()
+    total = ink.sum((1, 2)).clamp_min(1e-9)
+    y, x = torch.meshgrid(torch.arange(28.0).double(), torch.arange(28.0).double(), indexing="ij")
+    cx, cy = (ink * x).sum((1, 2)) / total, (ink * y).sum((1, 2)) / total
+    dx, dy = x - cx[:, None, None], y - cy[:, None, None]
+    cov = {k: (ink * v).sum((1, 2)) / total for k, v in {"xx": dx * dx, "yy": dy * dy, "xy": dx * dy}.items()}
+    return {
+        "ink": total.numpy(),
+        "slant": (cov["xy"] / cov["yy"].clamp_min(1e-9)).numpy(),
+        "width": cov["xx"].sqrt().numpy(),
+    }
+
+
+def monotone(gan: GAN) -> float:
+    """The rank correlation of a continuous code with a property of the samples, mean over latents; the best pair's."""
+    best = 0.0
+    for code in ("c2", "c3"):
+        images, columns = gan.sweep(code, rows=60, steps=len(VALUES), seed=2)
+        for values in properties(images).values():
+            rows = values.reshape(-1, columns)
+            best = max(best, abs(float(np.mean([spearmanr(VALUES, row).statistic for row in rows]))))
+    return best
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_codes_find_the_classes_and_a_property(seed: int, tmp_path: Path) -> None:
+    run = gansmith.train("infogan", "digits", seed=seed, samples=SAMPLES, out=tmp_path / "run", quiet=True)
+    gan = run.load()
+    found, rank = matched(gan), monotone(gan)
+    print(f"seed {seed}: matched {found:.1%}, rank correlation {rank:.2f}, {run.seconds:.0f} s")
+    assert found >= MATCHED and rank >= MONOTONE
+
+
+def test_without_the_information_term_codes_mean_nothing(tmp_path: Path) -> None:
+    given = {"info_weight": 0.0, "samples": SAMPLES // 4}
+    gan = gansmith.train("infogan", "digits", out=tmp_path / "run", quiet=True, **given).load()
+    found, rank = matched(gan), monotone(gan)
+    print(f"without the term: matched {found:.1%}, rank correlation {rank:.2f}")
+    assert found < MATCHED / 2 and rank < MONOTONE
