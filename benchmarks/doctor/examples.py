@@ -90,7 +90,7 @@ EXAMPLES = (
     of_zoo("data-fault", "digits-data_range-0", "The pixels were divided by 64 before they were written."),
     of_zoo("divergence", "digits-lr_too_high-0", "The learning rate is 0.2."),
     own("memorisation", "100 images, seen 3,000 times.", lambda: few(110), **(HEART | {"samples": 300_000})),
-    own("d-overfitting", "1,000 images and hardly a penalty.", lambda: few(1100), **(HEART | {"samples": 100_000})),
+    own("d-overfitting", "540 images and hardly a penalty.", lambda: few(600), **(HEART | {"samples": 200_000})),
     own("augmentation-leak", "D sees every second image upside down.", recipe=LEAKY, net="dcgan", width=32, gamma=0.1),
     of_zoo("d-overpowers-g", "digits-d_too_fast-0", "D's learning rate is 100 times G's."),
     of_zoo("g-overpowers-d", "digits-huge_gamma-0", "The penalty's weight is 10,000."),
