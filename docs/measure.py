@@ -40,7 +40,6 @@ MORE = {  # further runs on digits that a page speaks of
 }
 DRAWN = {"digits": 2500, "grid25": 10_000}  # samples that are judged
 SHOWN, SHOWN_POINTS, PICTURE_BYTES = 64, 4000, 60_000
-MARKERS = re.compile(r"(<!-- measured:begin -->\n).*?(<!-- measured:end -->)", re.DOTALL)
 Entry = dict[str, Any]
 
 
@@ -64,7 +63,7 @@ def measure(name: str, minutes: float, seeds: int) -> Entry:
     return found
 
 
-def train(name: str, data: str, budget: dict[str, Any], seeds: int) -> Entry:
+def train(name: str, data: str, budget: dict[str, Any], seeds: int, pictured: bool = True) -> Entry:
     """Train with seeds 0, 1, ... and judge each; the picture and the losses shown are seed 0's."""
     runs, settings = [], {}
     with tempfile.TemporaryDirectory() as folder:
@@ -78,7 +77,7 @@ def train(name: str, data: str, budget: dict[str, Any], seeds: int) -> Entry:
             losses = {k: v for k, v in last.items() if "/" in k and "grad_norm" not in k and "score/" not in k}
             spent = {"seed": seed, "seen": run.seen, "seconds": round(run.seconds, 1)}
             runs.append(spent | verdict(data, samples) | {"losses": losses})
-            if seed == 0:
+            if seed == 0 and pictured:
                 draw(samples, data, DOCS / "images" / image_name(name, data, budget))
     options = "".join(f" --{key.replace('_', '-')} {value}" for key, value in budget.items())
     return {
@@ -171,12 +170,13 @@ def overview(all_found: dict[str, Entry]) -> str:
     return "\n".join([*lines, "", f"Measured on: {where}.", "", ""])
 
 
-def fill(page: Path, text: str) -> None:
+def fill(page: Path, text: str, word: str = "measured") -> None:
     """Put text between the markers of a page."""
     before = page.read_text(encoding="utf-8")
-    if not MARKERS.search(before):
-        raise GansmithError(f"{page} has no markers <!-- measured:begin --> and <!-- measured:end -->.")
-    page.write_text(MARKERS.sub(lambda match: match[1] + text + match[2], before), encoding="utf-8")
+    markers = re.compile(rf"(<!-- {word}:begin -->\n).*?(<!-- {word}:end -->)", re.DOTALL)
+    if not markers.search(before):
+        raise GansmithError(f"{page} has no markers <!-- {word}:begin --> and <!-- {word}:end -->.")
+    page.write_text(markers.sub(lambda match: match[1] + text + match[2], before), encoding="utf-8")
 
 
 def main(argv: list[str] | None = None) -> int:
