@@ -84,6 +84,8 @@ def slow() -> Any:
 
 
 HEART = BASE["images"] | {"gamma": 0.01, "z_dim": 8}
+QUICK = {"net": "dcgan", "width": 32, "gamma": 0.1, "z_dim": 32, "batch": 32, "lr": 2e-3, "lr_final": 0.02}
+QUICK |= {"betas": (0.0, 0.99)}
 LEAKY = str(Path(__file__).with_name("leaky.py"))
 
 EXAMPLES = (
@@ -91,7 +93,7 @@ EXAMPLES = (
     of_zoo("divergence", "digits-lr_too_high-0", "The learning rate is 0.2."),
     own("memorisation", "100 images, seen 3,000 times.", lambda: few(110), **(HEART | {"samples": 300_000})),
     own("d-overfitting", "540 images and hardly a penalty.", lambda: few(600), **(HEART | {"samples": 200_000})),
-    own("augmentation-leak", "D sees every second image upside down.", recipe=LEAKY, net="dcgan", width=32, gamma=0.1),
+    own("augmentation-leak", "D sees every second image upside down.", recipe=LEAKY, **QUICK),
     of_zoo("d-overpowers-g", "digits-d_too_fast-0", "D's learning rate is 100 times G's."),
     of_zoo("g-overpowers-d", "digits-huge_gamma-0", "The penalty's weight is 10,000."),
     of_zoo("mode-dropping", "grid25-zero_gamma-0", "R3GAN without its penalties, and with large steps."),
