@@ -84,27 +84,27 @@ def slow() -> Any:
 
 
 HEART = BASE["images"] | {"gamma": 0.01, "z_dim": 8}
-QUICK = {"net": "dcgan", "width": 32, "gamma": 0.1, "z_dim": 32, "batch": 32, "lr": 2e-3, "lr_final": 0.02}
-QUICK |= {"betas": (0.0, 0.99)}
 LEAKY = str(Path(__file__).with_name("leaky.py"))
+QUICK: dict[str, Any] = {"recipe": LEAKY, "resolution": SIDE, "samples": 60_000, "tick": 3000, "net": "dcgan"}
+QUICK |= {"width": 32, "gamma": 0.1, "z_dim": 32, "batch": 32, "lr": 2e-3, "lr_final": 0.02, "betas": (0.0, 0.99)}
 
 EXAMPLES = (
     of_zoo("data-fault", "digits-data_range-0", "The pixels were divided by 64 before they were written."),
     of_zoo("divergence", "digits-lr_too_high-0", "The learning rate is 0.2."),
     own("memorisation", "100 images, seen 3,000 times.", lambda: few(110), **(HEART | {"samples": 300_000})),
     own("d-overfitting", "540 images and hardly a penalty.", lambda: few(600), **(HEART | {"samples": 200_000})),
-    own("augmentation-leak", "D sees every second image upside down.", recipe=LEAKY, **QUICK),
+    Example(
+        "augmentation-leak",
+        "D sees every second image upside down, real or not.",
+        Case("augmentation-leak", "fashion_mnist", 0, QUICK),
+    ),
     of_zoo("d-overpowers-g", "digits-d_too_fast-0", "D's learning rate is 100 times G's."),
     of_zoo("g-overpowers-d", "digits-huge_gamma-0", "The penalty's weight is 10,000."),
     of_zoo("mode-dropping", "grid25-zero_gamma-0", "R3GAN without its penalties, and with large steps."),
     of_zoo("mode-collapse", "grid25-small_latent-0", "The latent is one number."),
     of_zoo("oscillation", "digits-momentum-0", "Adam's beta1 is 0.95."),
     of_zoo("convergence-failure", "digits-g_too_fast-0", "G's learning rate is 200 times D's."),
-    Example(
-        "under-training",
-        "The budget is a tenth of what it needs.",
-        Case("under-training", "grid25", 0, BASE["points"] | {"samples": 256 * 400, "tick": 256 * 20}),
-    ),
+    own("under-training", "The budget is a tenth of what it needs.", **(BASE["images"] | {"samples": 6000})),
     own("starvation", "The drive takes 50 ms for a batch.", slow, **(BASE["images"] | {"samples": 20_000})),
 )
 
