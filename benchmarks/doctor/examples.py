@@ -88,6 +88,8 @@ LEAKY = str(Path(__file__).with_name("leaky.py"))
 QUICK: dict[str, Any] = {"recipe": LEAKY, "resolution": SIDE, "samples": 60_000, "tick": 3000, "net": "dcgan"}
 QUICK |= {"width": 32, "gamma": 0.1, "z_dim": 32, "batch": 32, "lr": 2e-3, "lr_final": 0.02, "betas": (0.0, 0.99)}
 
+SHORT: dict[str, Any] = {"recipe": "dragan", "lr": 1e-3, "resolution": SIDE, "samples": 25_000, "tick": 1250}
+
 EXAMPLES = (
     of_zoo("data-fault", "digits-data_range-0", "The pixels were divided by 64 before they were written."),
     of_zoo("divergence", "digits-lr_too_high-0", "The learning rate is 0.2."),
@@ -104,7 +106,11 @@ EXAMPLES = (
     of_zoo("mode-collapse", "grid25-small_latent-0", "The latent is one number."),
     of_zoo("oscillation", "digits-momentum-0", "Adam's beta1 is 0.95."),
     of_zoo("convergence-failure", "digits-g_too_fast-0", "G's learning rate is 200 times D's."),
-    own("under-training", "The budget is a tenth of what it needs.", **(BASE["images"] | {"samples": 6000})),
+    Example(
+        "under-training",
+        "The budget is a sixth of what it needs.",
+        Case("under-training", "fashion_mnist", 0, SHORT),
+    ),
     own("starvation", "The drive takes 50 ms for a batch.", slow, **(BASE["images"] | {"samples": 20_000})),
 )
 
