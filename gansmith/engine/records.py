@@ -12,6 +12,7 @@ from typing import Any
 from gansmith.engine.files import explained, write_file
 
 PLOT_SHARE = 0.02  # of the time may go into plotting
+WORD = 9  # points between two words at one mark
 PLAIN = {"score/score", "score/error", "score/seconds"}  # for the stop rule; not drawn
 
 DRAWN = ("coverage", "precision", "auc")  # signs of the watch that have a panel among the curves
@@ -85,6 +86,25 @@ def _board(folder: Path, seen: int) -> Any:
     return SummaryWriter(str(folder / "tensorboard"), purge_step=seen + 1 if seen else None)
 
 
+def _draw_marks(panel: Any, marks: list[dict[str, Any]]) -> None:
+    """A dotted line and a word for each mark; words at one place stand side by side."""
+    for i, record in enumerate(marks):
+        colour = "tab:green" if record["mark"] == "healthy" else "tab:red"
+        panel.axvline(record["seen"] / 1000, color=colour, linestyle=":")
+        before = sum(other["seen"] == record["seen"] for other in marks[:i])
+        panel.annotate(
+            str(record["mark"]),
+            (record["seen"] / 1000, 0.02),
+            xycoords=panel.get_xaxis_transform(),
+            xytext=(-1 - WORD * before, 0),
+            textcoords="offset points",
+            rotation=90,
+            fontsize="x-small",
+            color=colour,
+            ha="right",
+        )
+
+
 def draw_curves(rows: list[dict[str, Any]], path: Path) -> None:
     """Plot losses, gradient norms and scores against the samples seen, one panel a group, on one page.
 
@@ -118,11 +138,7 @@ def draw_curves(rows: list[dict[str, Any]], path: Path) -> None:
         panel.set(title=title, xlabel="ksamples seen", yscale=scale)
         panel.legend(fontsize="small")
         panel.grid(alpha=0.3)
-        for i, record in enumerate(r for r in rows if "mark" in r):
-            colour = "tab:green" if record["mark"] == "healthy" else "tab:red"
-            panel.axvline(record["seen"] / 1000, color=colour, linestyle=":")
-            place = {"xy": (record["seen"] / 1000, 0.02 + 0.3 * (i % 3)), "xycoords": panel.get_xaxis_transform()}
-            panel.annotate(str(record["mark"]), **place, rotation=90, fontsize="x-small", color=colour, ha="right")
+        _draw_marks(panel, [r for r in rows if "mark" in r])
     for panel in list(figure.axes)[len(groups) :]:
         panel.remove()
     write_file(path, lambda temporary: figure.savefig(temporary))
