@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import yaml
-from publish import page
+from publish import page, with_advice
 from zoo import known
 
 from gansmith.doctor.course import Course
@@ -31,6 +31,7 @@ from gansmith.doctor.history import from_rows, read_rows
 from gansmith.doctor.rules import ANYTIME, RULES, Limits, grown, unless
 
 RESULT = Path(__file__).parent.parent / "results" / "doctor.json"
+FOLLOWED = RESULT.with_name("doctor_follow.json")
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "guides" / "doctor-accuracy.md"
 SPLITS = (("ring8", "digits"), ("grid25", "fashion_mnist"))
 START = Limits(fooled=0.55, fair=0.6, stuck=0.12, narrow=0.5, thin=0.65, missing=0.1, gain=0.15)
@@ -267,7 +268,8 @@ def main() -> None:
         "all": dataclasses.asdict(judged(runs, whole, asked)),
     }
     RESULT.write_text(json.dumps(record, indent=1) + "\n")
-    PAGE.write_text(page(both, rule))
+    text = page(both, rule)
+    PAGE.write_text(with_advice(text, json.loads(FOLLOWED.read_text())) if FOLLOWED.is_file() else text)
     print(f"Written to {RESULT} and {PAGE}")
 
 

@@ -7,12 +7,13 @@ A run that was followed already is not trained again.
 
 Seed, budget and data are the same; "put the data right" and "collect more data" are followed with the sound data of the
 set. A run has improved when its coverage rose, or its kernel distance fell, by more than 1.96 standard errors of the
-difference. Writes ../results/doctor_follow.json.
+difference. Writes ../results/doctor_follow.json, and the page of the accuracy.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
 import math
 import os
@@ -26,7 +27,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 import yaml
+from fit import FOLLOWED, PAGE
 from play import play
+from publish import with_advice
 from zoo import SEEDS, SETS, Case, cases, known
 
 from gansmith.doctor import diagnose, from_rows
@@ -116,8 +119,11 @@ def main() -> None:
     for name, flags in sorted(rows.items()):
         print(f"  {name:18} {sum(flags)} of {len(flags)}")
     print(f"improved: {better} of {len(found)} = {better / len(found):.2f} (95 % interval {low:.2f} to {high:.2f})")
-    path = Path(__file__).parent.parent / "results" / "doctor_follow.json"
-    path.write_text(json.dumps({"improved": better, "of": len(found), "interval": [low, high], "runs": found}) + "\n")
+    found.sort(key=lambda facts: facts["key"])
+    record = {"date": f"{datetime.date.today():%Y-%m-%d}", "seeds": args.seeds, "improved": better, "of": len(found)}
+    record |= {"interval": [low, high], "runs": found}
+    FOLLOWED.write_text(json.dumps(record) + "\n")
+    PAGE.write_text(with_advice(PAGE.read_text(), record))
 
 
 if __name__ == "__main__":

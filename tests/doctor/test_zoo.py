@@ -104,6 +104,20 @@ def test_the_page_of_the_scores(load: Any) -> None:
     ]
 
 
+def test_the_page_of_the_advice(load: Any) -> None:
+    publish = load("publish")
+    after = {"coverage": 0.5}
+    runs = [
+        {"name": "momentum", "change": "Take it out: x", "before": {"coverage": 0.1}, "after": after, "improved": True},
+        {"name": "momentum", "change": "", "before": {"coverage": 0.2}, "after": None, "improved": False},
+    ]
+    record = {"date": "2026-01-01", "seeds": 2, "improved": 1, "of": 2, "interval": [0.1, 0.9], "runs": runs}
+    once = publish.with_advice("# Page\n", record)
+    assert "**1 of 2** runs, 50 % (95 % interval 10 to 90 %)" in once
+    assert once.splitlines()[-1] == "| momentum | 1 of 2 | 0.10 to 0.50 | Take it out |"
+    assert publish.with_advice(once, record) == once  # written again, not twice
+
+
 def test_the_fit_finds_limits_that_separate(load: Any) -> None:
     """Healthy runs remember a little more than the starting limit allows, sick ones much more."""
     fit = load("fit")
