@@ -275,9 +275,14 @@ def _open_for(
 ) -> tuple[Dataset, Mapping[str, Any]]:
     """The data and their options, with labels on for a recipe that needs them where files may have some."""
     files = isinstance(data, (str, Path)) and Path(data).expanduser().exists()
-    if "y" in (*cls.draws, *cls.needs) and files and not options.get("labels"):
-        options = {**options, "labels": True}
-    return _open(place, data, options, shown), options
+    if "y" not in (*cls.draws, *cls.needs) or not files or options.get("labels"):
+        return _open(place, data, options, shown), options
+    options = {**options, "labels": True}
+    try:
+        return _open(place, data, options, shown), options
+    except GansmithError as error:
+        why = f"{cls.__name__} needs labels: " if "label" in str(error).lower() else ""
+        raise GansmithError(f"{why}{error}") from None
 
 
 def _place(device: str, count: int, nodes: int, quiet: bool) -> tuple[devices.Place, Display]:

@@ -565,6 +565,10 @@ def test_completion_knows_verbs_recipes_and_flags(shell: str, capsys: pytest.Cap
         assert word in script
 
 
+SAMPLE = {"-n", "--seed", "--out", "--checkpoint", "--raw", "--device", "--help"}
+SAMPLE |= {"--label", "--label-grid", "--code", "--sweep"}
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
@@ -573,7 +577,7 @@ def test_completion_knows_verbs_recipes_and_flags(shell: str, capsys: pytest.Cap
         ("gansmith sample runs/1 --che", {"--checkpoint"}),
         ("gansmith completion z", {"zsh"}),
         ("gansmith data l", {"list"}),
-        ("gansmith sample -", {"-n", "--seed", "--out", "--checkpoint", "--raw", "--device", "--help"}),
+        ("gansmith sample -", SAMPLE),
     ],
 )
 def test_bash_completes(words: str, expected: set[str], capsys: pytest.CaptureFixture[str]) -> None:

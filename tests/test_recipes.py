@@ -14,7 +14,9 @@ from gansmith.core import Recipe
 from gansmith.errors import GansmithError
 
 HEADER = '"""A game for tests (Nobody 2000)."""\n\n'
-IMPORTS = "from dataclasses import dataclass\nfrom gansmith.core import Generates, Recipe\n\n"
+IMPORTS = (
+    "from dataclasses import dataclass\nfrom gansmith.abilities import Generates\nfrom gansmith.core import Recipe\n\n"
+)
 RECIPE = """
 @dataclass(frozen=True, kw_only=True)
 class {name}(Generates, Recipe):

@@ -232,7 +232,8 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from gansmith.core import Generates, Nets, Player, Recipe, adam
+from gansmith.abilities import Generates
+from gansmith.core import Nets, Player, Recipe, adam
 
 
 class Reader(nn.Module):
@@ -287,8 +288,12 @@ def test_a_run_on_captions_resumes_exactly(
 
 def test_a_recipe_that_needs_captions_says_so(photos, tmp_path: Path) -> None:
     (tmp_path / "read.py").write_text(RECIPE)
-    with pytest.raises(GansmithError, match="Read needs y, tokens with every sample"):
-        gansmith.train(tmp_path / "read.py", data=photos(12), out=tmp_path / "run", quiet=True, device="cpu")
+    given = {"data": photos(12), "out": tmp_path / "run", "quiet": True, "device": "cpu"}
+    with pytest.raises(GansmithError, match=r"Read needs labels: .* 12 images lie in none"):
+        gansmith.train(tmp_path / "read.py", **given)
+    (tmp_path / "t.csv").write_text("file,label\n" + "".join(f"{i}.png,{'ab'[i % 2]}\n" for i in range(12)))
+    with pytest.raises(GansmithError, match="Read needs captions: put a text file beside each image"):
+        gansmith.train(tmp_path / "read.py", labels=str(tmp_path / "t.csv"), **given)
 
 
 # ---- the check

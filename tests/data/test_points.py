@@ -8,7 +8,7 @@ import torch
 from scipy.stats import ks_2samp
 from sklearn.datasets import make_swiss_roll
 
-from gansmith.data import POINTS, open_data
+from gansmith.data import POINTS, Points, Stream, open_data
 from gansmith.data.points import grid25, ring8, swissroll
 from gansmith.errors import GansmithError
 
@@ -82,9 +82,19 @@ def test_coverage_needs_modes() -> None:
 @pytest.mark.parametrize("name", sorted(POINTS))
 def test_protocol(name: str) -> None:
     data = open_data(name)
-    assert (data.spec.kind, data.spec.shape, data.spec.count, data.spec.fields) == ("points", (2,), 0, ("x",))
+    fields = ("x", "y") if len(data.modes) else ("x",)
+    assert (data.spec.kind, data.spec.shape, data.spec.count, data.spec.fields) == ("points", (2,), 0, fields)
     assert data.info["source"] == name and name in data.fingerprint and len(data.held_out) == 0
     assert data.report.lines() == [data.report.note] and not data.report.errors
+
+
+@pytest.mark.parametrize("name", ["ring8", "grid25"])
+def test_labels_are_modes(name: str) -> None:
+    law = open_data(name)
+    assert isinstance(law, Points) and law.spec.classes == tuple(map(str, range(len(law.modes))))
+    x, y = Stream(law, ("x", "y"), seed=0)(500)
+    assert x.shape == (500, 2) and y.dtype == torch.int64
+    assert ((x - law.modes[y]).norm(dim=1) < 6 * law.std).all() and len(y.unique()) == len(law.modes)
 
 
 def test_other_settings_have_another_fingerprint() -> None:
