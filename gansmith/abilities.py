@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
 
@@ -183,12 +184,12 @@ class Discriminates:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Classifies:
+class Classifies(ABC):
     """Ability: samples -> classes."""
 
+    @abstractmethod
     def classify(self, nets: Nets, x: Tensor) -> Tensor:
         """Chances (N, num_classes) of the classes of samples x (N, ...)."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)

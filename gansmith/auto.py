@@ -122,6 +122,16 @@ def quick_settings(data: DataSpec, device: torch.device) -> dict[str, Setting]:
     return chosen
 
 
+def narrow_settings(data: DataSpec, device: torch.device, draws: int = 5) -> dict[str, Setting]:
+    """Settings for SNGAN's nets, or for the small MLP pair on points, in games of several moves of D a round."""
+    if data.kind == "points":
+        return point_settings(draws=draws, rounds=1875)
+    chosen = image_settings(data, device, draws=draws)
+    if device.type == "cpu":
+        chosen["width"] = Setting(32, "narrower than published: many more steps on a CPU")
+    return chosen
+
+
 def point_settings(lr: float = 2e-3, draws: int = 1, rounds: int = 5000) -> dict[str, Setting]:
     """Settings for a small MLP pair on points: those with which the exactly known sets were measured.
 

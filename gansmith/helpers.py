@@ -108,7 +108,7 @@ class Judge(nn.Module):
 
     level: Tensor
 
-    def __init__(self, D: nn.Module, pack: int = 1) -> None:
+    def __init__(self, D: Any, pack: int = 1) -> None:
         super().__init__()
         self.D, self.pack = D, pack
         self.register_buffer("level", torch.zeros(()))
@@ -118,12 +118,12 @@ class Judge(nn.Module):
 
     def trunk(self, x: Tensor, *rest: Tensor) -> Tensor:
         """The last hidden features of D, one row for m samples."""
-        features: Tensor = self.D.trunk(self._seen(x), *rest)  # type: ignore[operator]
+        features: Tensor = self.D.trunk(self._seen(x), *rest)
         return features
 
     def head(self, h: Tensor) -> Any:
         """What D's head makes of such features."""
-        return self.D.head(h)  # type: ignore[operator]
+        return self.D.head(h)
 
     def _seen(self, x: Tensor) -> Tensor:
         if self.training:

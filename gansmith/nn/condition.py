@@ -38,7 +38,7 @@ class Concatenated(nn.Module):
     Source: Mirza & Osindero 2014, arXiv:1411.1784, for a convolutional D.
     """
 
-    def __init__(self, D: nn.Module) -> None:
+    def __init__(self, D: Any) -> None:
         super().__init__()
         self.D = D
 
@@ -47,7 +47,7 @@ class Concatenated(nn.Module):
 
     def trunk(self, x: Tensor, cond: Tensor) -> Tensor:
         """The last hidden features of D."""
-        features: Tensor = self.D.trunk(beside(x, cond))  # type: ignore[operator]
+        features: Tensor = self.D.trunk(beside(x, cond))
         return features
 
 

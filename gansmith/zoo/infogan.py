@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -115,20 +115,21 @@ class InfoGAN(Generates, Discriminates, Targets, Recipe):
         return cost + 0.5 * (read[:, start:] - codes[:, start:]).square().sum(1).mean()
 
     def round(self, nets: Nets, data: Data, clock: Clock) -> Iterator[Move]:
-        G, D, Q = nets["G"], nets["D"], nets["Q"]
+        G, Q = nets["G"], nets["Q"]
+        D: Any = nets["D"]
         optim_g, optim_d = adam(self.lr, self.betas), adam(self.lr_d, self.betas)
         options_g, options_d = ({"lr": clock.linear(lr, lr * self.lr_final)} for lr in (self.lr, self.lr_d))
         real = data(self.batch)
         z = self.draw_latents(self.batch, real.device)
         fake = G(z)
-        h = D.trunk(fake.detach())  # type: ignore[operator]
+        h = D.trunk(fake.detach())
         yield (
             Player("D", ("D", "Q"), optim_d, options_d),
             {
-                "adv": nonsaturating_d(*self.flipped(D(real), D.head(h)), smoothing=self.smoothing),  # type: ignore[operator]
+                "adv": nonsaturating_d(*self.flipped(D(real), D.head(h)), smoothing=self.smoothing),
                 "info": self.info_weight * self.information(Q(h), z),
             },
         )
-        h = D.trunk(fake)  # type: ignore[operator]
+        h = D.trunk(fake)
         info = self.info_weight * self.information(Q(h), z)
-        yield Player("G", ("G",), optim_g, options_g), {"adv": nonsaturating_g(D.head(h)), "info": info}  # type: ignore[operator]
+        yield Player("G", ("G",), optim_g, options_g), {"adv": nonsaturating_g(D.head(h)), "info": info}

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from gansmith.abilities import Conditioned, Discriminates, one_hot
-from gansmith.auto import image_settings, point_settings
+from gansmith.auto import narrow_settings
 from gansmith.core import Clock, Data, DataSpec, Move, Nets, Player, Recipe, Setting, adam
 from gansmith.nets import mlp, sngan
 from gansmith.nn.condition import Modulated, Projected
@@ -51,12 +51,7 @@ class ProjectionGAN(Conditioned, Discriminates, Recipe):
 
     @classmethod
     def suggest(cls, data: DataSpec, device: torch.device) -> dict[str, Setting]:
-        if data.kind == "points":
-            return point_settings(draws=5, rounds=1875)
-        out = image_settings(data, device, draws=5)
-        if device.type == "cpu":
-            out["width"] = Setting(32, "narrower than published: many more steps on a CPU")
-        return out
+        return narrow_settings(data, device)
 
     def build(self, data: DataSpec) -> Nets:
         if data.kind == "points":

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -104,7 +104,8 @@ class SSGAN(Generates, Discriminates, Classifies, Recipe):
         return logits.softmax(1)
 
     def round(self, nets: Nets, data: Data, clock: Clock) -> Iterator[Move]:
-        G, D = nets["G"], nets["D"]
+        G = nets["G"]
+        D: Any = nets["D"]
         options = {"lr": clock.linear(self.lr, self.lr * self.lr_final)}
         optim = adam(self.lr, self.betas)
         real = data(self.batch)
@@ -116,6 +117,6 @@ class SSGAN(Generates, Discriminates, Classifies, Recipe):
             terms["adv"] = self.unsupervised * 0.5 * (F.softplus(-a).mean() + F.softplus(b).mean())
         yield Player("D", ("D",), optim, options), terms
         with torch.no_grad():
-            wanted = D.trunk(real).mean(0)  # type: ignore[operator]
-        got = D.trunk(fake).mean(0)  # type: ignore[operator]
+            wanted = D.trunk(real).mean(0)
+        got = D.trunk(fake).mean(0)
         yield Player("G", ("G",), optim, options), {"features": (wanted - got).square().mean()}
