@@ -96,12 +96,13 @@ class DataSpec:
         kind: "image" (samples C H W in [-1, 1]) or "points" (samples D, about unit scale).
         shape: of one sample, (C, H, W) or (D,).
         count: training samples; 0 = drawn fresh without end (the exactly known sets).
-        fields: what can be drawn, "x" always, "y" (int64 labels) when there are classes, "tokens" (int64, each 0 to
-            len(words) - 1) when there are captions.
+        fields: what can be drawn, "x" always, "y" (int64 labels) when there are classes, "some_y" instead when only
+            some samples have labels (-1 for the others), "tokens" (int64, each 0 to len(words) - 1) when there are
+            captions.
         classes: class names, in the order of the labels.
         words: what the tokens stand for; 0 is padding, written "", and 1 any unknown word, written "?".
         length: tokens of a caption, 1 to 64, shorter ones padded at their end; 0 without captions.
-        counts: training samples of each class; empty where they are not known.
+        counts: training samples known to be of each class; empty where they are not known.
     """
 
     name: str
@@ -114,6 +115,10 @@ class DataSpec:
     length: int = 0
     counts: tuple[int, ...] = ()
 
+    def has(self, field: str) -> bool:
+        """Whether a field can be drawn; labels of all samples are labels of some, too."""
+        return field in self.fields or (field == "some_y" and "y" in self.fields)
+
 
 class Data(Protocol):
     """Draws real samples: `data(n)` is a tensor (N, ...) on the device, or a tuple of them in the order of the
@@ -124,7 +129,7 @@ class Data(Protocol):
     def labelled(self, n: int, per_class: int) -> tuple[Tensor, Tensor]:
         """n samples (N, ...) and their labels (N,) of a fixed part of the data that holds `per_class` of each class.
 
-        Which those are, the seed decides. They are not counted as seen."""
+        Which those are, the seed decides; 0 takes all that have labels. They are not counted as seen."""
         ...
 
 
@@ -236,10 +241,14 @@ class Recipe(Helpers, ABC):
             raise GansmithError(
                 f"{name} learns {' or '.join(self.kinds)} data, but {data.name} holds {data.kind} data."
             )
-        missing = [f for f in (*self.draws, *self.needs) if f not in data.fields]
+        missing = [f for f in (*self.draws, *self.needs) if not data.has(f)]
         if missing:
+            how = "labels: sort the images into a folder for each class, or give --labels FILE.csv"
+            if "some_y" in data.fields:
+                raise GansmithError(f"{name} needs a label for every sample; {data.name} has some without.")
             told = {
-                "y": "labels: sort the images into a folder for each class, or give --labels FILE.csv",
+                "y": how,
+                "some_y": f"{how}; what has no label goes into a folder, or class, named unlabelled",
                 "tokens": "captions: put a text file beside each image, or give --captions FILE.csv",
             }
             raise GansmithError(f"{name} needs {told.get(missing[0], ', '.join(missing))}; {data.name} has none.")

@@ -24,6 +24,7 @@ from gansmith import helpers
 from gansmith.abilities import Classifies, Conditioned, Discriminates
 from gansmith.core import Nets
 from gansmith.data import Images, open_data
+from gansmith.data.prepare import Choice
 from gansmith.data.stream import few_of_each
 from gansmith.engine.files import write_file
 from gansmith.engine.rundir import RunDir
@@ -65,8 +66,8 @@ class Predictions:
         names: of the samples (N,).
         chances: (N, K).
         classes: names of the K classes.
-        labels: (N,) the true ones; None without.
-        accuracy: on all, where there are labels of the same names.
+        labels: (N,) the true ones, -1 where they are not known; None without.
+        accuracy: on all whose label is known, where there are labels of the same names.
     """
 
     names: Sequence[str]
@@ -81,12 +82,15 @@ class Predictions:
         return {name: int(n) for name, n in zip(self.classes, told, strict=True) if n}
 
 
-def classify(run: str | Path, data: Any = None, *, checkpoint: str = "latest", device: str = "cpu") -> Predictions:
+def classify(
+    run: str | Path, data: Any = None, *, labels: Choice = None, checkpoint: str = "latest", device: str = "cpu"
+) -> Predictions:
     """The classes of samples as the model of a run tells them.
 
     Args:
         run: of a recipe that tells classes (ssgan, acgan).
         data: a name, a path or an array; None = those that the run was trained on, of which only the held-out ones.
+        labels: of the data, as in open_data; only classes with the names of the run's are compared.
         checkpoint: "latest", "best" or a name.
 
     Raises:
@@ -95,24 +99,36 @@ def classify(run: str | Path, data: Any = None, *, checkpoint: str = "latest", d
     gan = load(run, checkpoint=checkpoint, device=device)
     if not isinstance(gan.recipe, Classifies):
         raise GansmithError(f"{run}: {type(gan.recipe).__name__} tells no classes; ssgan and acgan do.")
-    images = _images(run, data, gan)
+    images = _images(run, data, gan, labels)
     parts = [("held_out", images.held_out)] + ([("train", images.train)] if data is not None else [])
     fetch = {"train": images.fetch, "held_out": images.fetch_held_out}
-    fields = ("x", "y") if "y" in images.spec.fields else ("x",)
+    fields = ("x", "some_y") if images.spec.has("some_y") else ("x",)
     got = [fetch[name](np.arange(len(rows)), fields) for name, rows in parts]
     chances = torch.cat([gan.classify(part[0]) for part in got]).numpy()
     names = [images.names[row] for _, rows in parts for row in rows]
     order = np.argsort(np.concatenate([rows for _, rows in parts]), kind="stable")
-    labels = torch.cat([part[1] for part in got]).numpy()[order] if len(fields) == 2 else None
-    classes = gan.spec.classes
-    right = None
-    if labels is not None and images.spec.classes == classes:
-        right = probe.share(torch.from_numpy(chances[order].argmax(1) == labels))
-    return Predictions([names[i] for i in order], chances[order], classes, labels, right)
+    true, right = None, None
+    if len(fields) == 2:
+        number = {name: i for i, name in enumerate(gan.spec.classes)}
+        told = np.array([*(number.get(name, -1) for name in images.spec.classes), -1])
+        true = told[torch.cat([part[1] for part in got]).numpy()[order]]
+        if labels and not (true >= 0).any():
+            raise GansmithError(
+                f"No label of the data is a class of {run}, which tells {', '.join(gan.spec.classes[:10])}."
+            )
+        if (true >= 0).any():
+            right = probe.share(torch.from_numpy((chances[order].argmax(1) == true)[true >= 0]))
+    return Predictions([names[i] for i in order], chances[order], gan.spec.classes, true, right)
 
 
 def features(
-    run: str | Path, data: Any = None, *, labels_per_class: int = 20, checkpoint: str = "latest", seed: int = 0
+    run: str | Path,
+    data: Any = None,
+    *,
+    labels: Choice = None,
+    labels_per_class: int = 20,
+    checkpoint: str = "latest",
+    seed: int = 0,
 ) -> Features:
     """Activations of the discriminator, each layer's pooled to at most 4 x 4, and a linear probe on them.
 
@@ -131,7 +147,7 @@ def features(
         raise GansmithError(
             f"{run} was trained with pack = {gan.recipe.pack}: its D has no features of single samples."
         )
-    images = _images(run, data, gan)
+    images = _images(run, data, gan, labels)
     train, held = (np.arange(len(rows)) for rows in (images.train, images.held_out))
     x = images.fetch(train)[0], images.fetch_held_out(held)[0]
     told = tuple(activations(gan.recipe, gan.nets, part) for part in x)
@@ -188,7 +204,7 @@ def save_predictions(told: Predictions, out: Path) -> None:
             rows = csv.writer(file)
             rows.writerow(head)
             for i, name in enumerate(told.names):
-                true = [] if told.accuracy is None or told.labels is None else [told.classes[told.labels[i]]]
+                true = [] if told.accuracy is None or told.labels is None else [[*told.classes, ""][told.labels[i]]]
                 rows.writerow([name, told.classes[best[i]], f"{told.chances[i, best[i]]:.4f}", *true])
 
     write_file(out, write)
@@ -241,8 +257,8 @@ def _inputs(net: nn.Module) -> Iterator[list[Tensor]]:
             handle.remove()
 
 
-def _images(run: str | Path, data: Any, gan: GAN) -> Images:
-    """The data as the model knows them: its resolution and channels."""
+def _images(run: str | Path, data: Any, gan: GAN, labels: Choice) -> Images:
+    """The data as the model knows them: its resolution and channels; labels as the run's, or as chosen."""
     config = RunDir.open(run).read_config()
     if gan.spec.kind != "image":
         raise GansmithError(f"{run} was trained on points; this is for images.")
@@ -251,8 +267,8 @@ def _images(run: str | Path, data: Any, gan: GAN) -> Images:
         raise GansmithError(f"{run} was trained on an array: give the data again.")
     c, side, _ = gan.spec.shape
     options = config["data"]["options"] | {"resolution": side, "channels": c}
-    if data is not None:
-        options |= {"labels": False}
+    if data is not None or labels is not None:
+        options |= {"labels": labels or False}
     images = open_data(source, **options)
     assert isinstance(images, Images)
     return images

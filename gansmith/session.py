@@ -275,7 +275,7 @@ def _open_for(
 ) -> tuple[Dataset, Mapping[str, Any]]:
     """The data and their options, with labels on for a recipe that needs them where files may have some."""
     files = isinstance(data, (str, Path)) and Path(data).expanduser().exists()
-    if "y" not in (*cls.draws, *cls.needs) or not files or options.get("labels"):
+    if not {"y", "some_y"} & {*cls.draws, *cls.needs} or not files or options.get("labels"):
         return _open(place, data, options, shown), options
     options = {**options, "labels": True}
     try:

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 import gansmith
+from gansmith import reading
 from gansmith.api import Run
 from gansmith.cli import main
 from gansmith.errors import GansmithError
@@ -248,6 +249,55 @@ def test_too_few_labels_are_refused_before_anything_is_written(folder: Path, tmp
     with pytest.raises(GansmithError, match="labels_per_class = 31, but"):
         gansmith.train("ssgan", folder, out=tmp_path / "run", labels_per_class=31, **TINY)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture
+def partly(folder: Path, tmp_path: Path) -> Path:
+    """The folder with most images of each class moved to one that says that their class is not known."""
+    (tmp_path / "partly" / "unlabelled").mkdir(parents=True)
+    for kind in NAMES:
+        (tmp_path / "partly" / kind).mkdir()
+        for i, path in enumerate(sorted((folder / kind).iterdir())):
+            place = tmp_path / "partly" / (kind if i % 3 == 0 else "unlabelled")
+            (place / f"{kind} {i}.png").write_bytes(path.read_bytes())
+    return tmp_path / "partly"
+
+
+def test_a_classifier_learns_from_a_partly_labelled_folder(partly: Path, folder: Path, tmp_path: Path) -> None:
+    given = {"samples": 2000, "batch": 20, "width": 16, "widths": (32, 32), "z_dim": 8}
+    run = gansmith.train("ssgan", partly, out=tmp_path / "run", **given, **TINY)
+    assert run.load().recipe.labels_per_class == 0
+    told = gansmith.classify(run.path, folder, labels=True)
+    assert told.accuracy is not None and told.accuracy.value >= 0.9 and told.accuracy.samples == 90
+    own = gansmith.classify(run.path, partly, labels=True)
+    assert own.labels is not None and (own.labels == -1).sum() == sum(name.startswith("unl") for name in own.names)
+    reading.save_predictions(own, tmp_path / "p.csv")
+    rows = (tmp_path / "p.csv").read_text().splitlines()[1:]
+    assert {row.rpartition(",")[2] for row in rows if row.startswith("unlabelled")} == {""}
+    assert {row.rpartition(",")[2] for row in rows if not row.startswith("unlabelled")} == set(NAMES)
+
+
+def test_labels_of_other_classes_are_no_test(partly: Path, folder: Path, learned: Run, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("file,label\n" + "".join(f"{k}/{j}.png,x{k}\n" for k in NAMES for j in range(30)))
+    with pytest.raises(GansmithError, match=r"No label of the data is a class of .*, which tells cat, dog, owl"):
+        gansmith.classify(learned.path, folder, labels=tmp_path / "t.csv")
+    (tmp_path / "t.csv").write_text((tmp_path / "t.csv").read_text().replace("xcat", "cat"))
+    told = gansmith.classify(learned.path, folder, labels=tmp_path / "t.csv")
+    assert told.accuracy is not None and told.accuracy.samples == 30
+
+
+def test_features_read_labels_when_asked(learned: Run, folder: Path) -> None:
+    assert not gansmith.features(learned.path, folder).probes
+    assert set(gansmith.features(learned.path, folder, labels=True, labels_per_class=5).probes) == {
+        "D",
+        "untrained D",
+        "pixels",
+    }
+
+
+def test_other_recipes_want_a_label_for_every_sample(partly: Path, tmp_path: Path) -> None:
+    with pytest.raises(GansmithError, match="needs a label for every sample"):
+        gansmith.train("acgan", partly, out=tmp_path / "run", **TINY)
 
 
 def test_packed_runs_have_no_features_of_single_samples(folder: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ Without --data the run's own held-out samples are told, and how often that is ri
 Examples:
   gansmith classify runs/00000-ssgan-digits                              accuracy on held-out samples
   gansmith classify runs/00000-ssgan-digits --data scans/ --out told.csv a row for each image: name, class, chance
+  gansmith classify runs/00000-ssgan-digits --data tests/ --labels       how often it is right on labelled images
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ class Args:
     Args:
         run: the run directory.
         data: the images; by default those that the run held out.
+        labels: of --data: take subfolders as classes, or the column of a CSV or a JSON file.
         out: a .csv file with a row for each image.
         checkpoint: latest, best, or the name of a folder under checkpoints/.
         device: cpu, cuda or mps.
@@ -29,6 +31,7 @@ class Args:
 
     run: str
     data: str | None = None
+    labels: bool | str | None = None
     out: str | None = None
     checkpoint: str = "latest"
     device: str = "cpu"
@@ -38,7 +41,7 @@ def run(argv: list[str]) -> int:
     args = parse(Args, argv)
     from gansmith import reading
 
-    told = reading.classify(args.run, args.data, checkpoint=args.checkpoint, device=args.device)
+    told = reading.classify(args.run, args.data, labels=args.labels, checkpoint=args.checkpoint, device=args.device)
     if args.out:
         reading.save_predictions(told, Path(args.out).expanduser())
     where = f" in {args.out}" if args.out else ""

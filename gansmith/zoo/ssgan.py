@@ -32,7 +32,7 @@ class SSGAN(Generates, Discriminates, Classifies, Recipe):
     """A classifier that must tell generated samples, too, and a G that matches its features.
 
     Args:
-        labels_per_class: labels of each class that the training may look at.
+        labels_per_class: labels of each class that the training may look at; 0 = all labels that there are.
         unsupervised: weight of D's cost for telling real from generated; 0 is the ablation: labels alone.
         width: of G's hidden layers.
         widths: of the classifier's hidden layers.
@@ -43,12 +43,13 @@ class SSGAN(Generates, Discriminates, Classifies, Recipe):
     """
 
     kinds = ("image",)
-    needs = ("y",)
+    needs = ("some_y",)
     averaged: ClassVar[tuple[str, ...]] = ("D", "G")
     packs: ClassVar[bool] = False
     ranges: ClassVar = {
         "betas": (0.0, 0.9999),
         "lr_final": (0.0, 1.0),
+        "labels_per_class": (0, 10**9),
         "batch": (2, 10**9),  # BatchNorm behind fully connected layers
     }
 
@@ -69,7 +70,10 @@ class SSGAN(Generates, Discriminates, Classifies, Recipe):
 
     @classmethod
     def suggest(cls, data: DataSpec, device: torch.device) -> dict[str, Setting]:
-        return {"samples": samples_for(data, device), "ema_half_life": ema_for(100)}
+        chosen = {"samples": samples_for(data, device), "ema_half_life": ema_for(100)}
+        if "some_y" in data.fields:
+            chosen["labels_per_class"] = Setting(0, f"all {sum(data.counts):,} labels that there are")
+        return chosen
 
     def check(self, data: DataSpec) -> None:
         super().check(data)

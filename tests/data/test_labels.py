@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from gansmith.data import check_data, open_data, sources
+from gansmith.data import Stream, check_data, open_data, sources
 from gansmith.data.images import Images
 from gansmith.data.tables import located
 from gansmith.errors import GansmithError
@@ -270,13 +270,13 @@ def edit(i: int, row: tuple[str, ...] | None) -> str:
 
 
 BAD: dict[str, tuple[str, str, tuple[str, ...]]] = {
-    "missing": ("t.csv", edit(7, None), ("has no label for 1 of 24 images, first a/7.png: label all or none",)),
+    "missing": ("t.csv", edit(7, None), ("has no label for 1 of 24 images, first a/7.png: label all images",)),
     "empty": (
         "t.csv",
         edit(7, (name(7), " ")),
         (
             'The label in line 9 of "',
-            '"a/7.png" is empty: label all images or none',
+            '"a/7.png" is empty: label all images',
         ),
     ),
     "contradicting": (
@@ -409,3 +409,59 @@ def test_many_classes_are_cut_in_the_report(noise, tmp_path: Path) -> None:
     report = check_data(tmp_path / "a.npz", progress=False)
     line = next(line for line in report.lines() if line.startswith("labels"))
     assert line.startswith("labels: 0 1, 1 1") and line.endswith("39 1 and 10 more") and len(report.labels) == 50
+
+
+# ---- labels of some images only
+
+
+def some(i: int) -> str:
+    """The kind of every fourth image; of the others it is not known."""
+    return kind(i) if i % 4 == 0 else ("unlabelled", "unlabeled")[i % 2]
+
+
+def partly(tree: Path, tmp_path: Path, form: str) -> Images:
+    """The tree with a label for every fourth image, said in one of three ways."""
+    if form == "table":
+        (tmp_path / "t.csv").write_text(csv([(name(i), some(i)) for i in range(24)]))
+        return open_data(tree, labels=tmp_path / "t.csv", progress=False)
+    if form == "folders":
+        for i in range(24):
+            (tmp_path / "sorted" / some(i)).mkdir(parents=True, exist_ok=True)
+            (tree / name(i)).rename(tmp_path / "sorted" / some(i) / f"{i}.png")
+        return open_data(tmp_path / "sorted", labels=True, progress=False)
+    pixels = np.stack([np.asarray(Image.open(tree / name(i)).convert("RGB")) for i in range(24)])
+    np.savez(tmp_path / "t.npz", x=pixels, y=np.array([some(i) for i in range(24)]))
+    return open_data(tmp_path / "t.npz", progress=False)
+
+
+@pytest.mark.parametrize("form", ["table", "folders", "array"])
+def test_some_images_may_be_unlabelled(form: str, tree: Path, tmp_path: Path) -> None:
+    data = partly(tree, tmp_path, form)
+    assert data.spec.classes == ("cat", "cow", "dog") and data.spec.fields == ("x", "some_y")
+    assert (data.report.labels, data.report.unlabelled) == ({"cat": 2, "cow": 2, "dog": 2}, 18)
+    assert any(line.endswith("; 18 unlabelled") for line in data.report.lines())
+    (y,) = data.fetch(np.arange(data.spec.count), ("some_y",))
+    assert sum(data.spec.counts) == (y >= 0).sum() and (y == -1).sum() == data.spec.count - sum(data.spec.counts)
+    with pytest.raises(GansmithError, match='has no "y"'):
+        data.fetch(np.arange(2), ("y",))
+
+
+def test_a_fixed_part_takes_labelled_images_only(tree: Path, tmp_path: Path) -> None:
+    data = partly(tree, tmp_path, "table")
+    stream, have = Stream(data, seed=0), sum(data.spec.counts)
+    _, y = stream.labelled(2 * have, 0)
+    assert torch.equal(torch.bincount(y), 2 * torch.tensor(data.spec.counts))
+    if min(data.spec.counts):
+        assert torch.bincount(stream.labelled(6, 1)[1]).tolist() == [2, 2, 2]
+
+
+def test_with_all_labels_those_of_some_are_there_too(tree: Path, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(csv(ROWS))
+    data = open_data(tree, labels=tmp_path / "t.csv", progress=False)
+    y, some_y = data.fetch(np.arange(data.spec.count), ("y", "some_y"))
+    assert data.spec.fields == ("x", "y") and torch.equal(y, some_y)
+
+
+def test_nothing_but_unlabelled_images(tree: Path, tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(csv([(n, "unlabelled") for n, _ in ROWS]))
+    refused(tree, tmp_path / "t.csv", "All images in", "are unlabelled: leave labels off")
