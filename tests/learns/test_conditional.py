@@ -22,7 +22,7 @@ from gansmith.evaluation.features.choose import choose_extractor
 from gansmith.places import cache_folder
 
 SETS = ("digits", "fashion_mnist")
-SAMPLES = {"cgan": 150_000, "acgan": 150_000, "projection_gan": 400_000}
+SAMPLES = {"cgan": 100_000, "acgan": 100_000, "projection_gan": 200_000}
 DRAWN = 2000
 CONTROL, CHANCE, SURE = 0.9, 0.2, 0.9
 
