@@ -1,8 +1,10 @@
 """Blocks with one job each, of which the networks are made. Imports torch only."""
 
 from gansmith.nn.conv import PenalisedConv2d
+from gansmith.nn.equalised import EqualisedConv2d, EqualisedLinear
 from gansmith.nn.init import LEAKY_GAIN, fan_in_normal_, glorot_uniform_, normal_
-from gansmith.nn.norm import norm
+from gansmith.nn.minibatch import minibatch_std
+from gansmith.nn.norm import norm, pixel_norm
 from gansmith.nn.precision import in_float32
 from gansmith.nn.resample import BinomialDown, BinomialUp, down_average, up_nearest
 from gansmith.nn.spectral import spectral_norm
@@ -11,13 +13,17 @@ __all__ = [
     "LEAKY_GAIN",
     "BinomialDown",
     "BinomialUp",
+    "EqualisedConv2d",
+    "EqualisedLinear",
     "PenalisedConv2d",
     "down_average",
     "fan_in_normal_",
     "glorot_uniform_",
     "in_float32",
+    "minibatch_std",
     "norm",
     "normal_",
+    "pixel_norm",
     "spectral_norm",
     "up_nearest",
 ]

@@ -1,4 +1,4 @@
-"""Minibatch discrimination: D sees how alike the samples of a batch are."""
+"""D sees how alike the samples of a batch are: minibatch discrimination, and the standard deviation over a group."""
 
 from __future__ import annotations
 
@@ -41,6 +41,30 @@ class MinibatchDiscrimination(nn.Module):
         distance = (M[:, None] - M[None]).abs().sum(3)
         near = torch.exp(-distance).sum(1) - 1  # without itself
         return near / max(len(f) - 1, 1)
+
+
+def minibatch_std(x: Tensor, group: int = 4, eps: float = 1e-8) -> Tensor:
+    """Feature maps (N, C, H, W) with one constant channel behind: how much the samples of a group differ.
+
+    The standard deviation over the group, of every feature at every pixel, averaged to one number a group. Sample i
+    belongs to the group of those with the same i modulo N / group, as in the released code.
+
+    Args:
+        group: samples in a group; where it does not divide N, the largest number below it that does. A single sample
+            differs from nothing: its channel is sqrt(eps).
+        eps: added to the variance.
+
+    Source: Karras et al. 2018, arXiv:1710.10196, section 3.
+
+    >>> x = torch.tensor([0.0, 5.0, 2.0, 5.0]).view(4, 1, 1, 1)                # two groups of two: 0, 2 and 5, 5
+    >>> minibatch_std(x, group=2).flatten(1).round(decimals=3).tolist()
+    [[0.0, 1.0], [5.0, 0.0], [2.0, 1.0], [5.0, 0.0]]
+    """
+    n, c, h, w = x.shape
+    size = next(k for k in range(min(group, n), 0, -1) if n % k == 0)
+    groups = x.float().view(size, n // size, c, h, w)
+    spread = (groups.var(0, correction=0) + eps).sqrt().mean((1, 2, 3))
+    return torch.cat([x, spread.repeat(size).to(x.dtype).view(n, 1, 1, 1).expand(n, 1, h, w)], 1)
 
 
 class Crowd(nn.Module):

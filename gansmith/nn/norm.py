@@ -1,8 +1,9 @@
-"""Normalisation by name."""
+"""Normalisation: by name, and of each pixel's features."""
 
 from __future__ import annotations
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 
 def norm(kind: str, channels: int, dims: int) -> nn.Module:
@@ -15,7 +16,6 @@ def norm(kind: str, channels: int, dims: int) -> nn.Module:
         channels: size of axis 1.
         dims: 0 for (N, channels), 2 for (N, channels, H, W).
 
-    >>> import torch
     >>> x = torch.tensor([[0.0, 2.0], [7.0, 9.0]])
     >>> norm("layer", 2, 0)(x).round().tolist(), norm("batch", 2, 0)(x).round().tolist()   # over a row, over a column
     ([[-1.0, 1.0], [-1.0, 1.0]], [[-1.0, -1.0], [1.0, 1.0]])
@@ -26,3 +26,15 @@ def norm(kind: str, channels: int, dims: int) -> nn.Module:
         return nn.GroupNorm(1, channels)
     assert kind == "none", kind
     return nn.Identity()
+
+
+def pixel_norm(x: Tensor, eps: float = 1e-8) -> Tensor:
+    """x (N, C, ...) divided by the root mean square over its C channels, at each place by itself.
+
+    Computed in float32. Source: Karras et al. 2018, arXiv:1710.10196, section 4.2.
+
+    >>> pixel_norm(torch.tensor([[3.0, -1.0, 1.0, 1.0]])).tolist()          # root of (9 + 1 + 1 + 1) / 4 is sqrt 3
+    [[1.7320507764816284, -0.5773502588272095, 0.5773502588272095, 0.5773502588272095]]
+    """
+    wide = x.float()
+    return (wide * (wide.square().mean(1, keepdim=True) + eps).rsqrt()).to(x.dtype)
