@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 
@@ -16,6 +15,7 @@ def norm(kind: str, channels: int, dims: int) -> nn.Module:
         channels: size of axis 1.
         dims: 0 for (N, channels), 2 for (N, channels, H, W).
 
+    >>> import torch
     >>> x = torch.tensor([[0.0, 2.0], [7.0, 9.0]])
     >>> norm("layer", 2, 0)(x).round().tolist(), norm("batch", 2, 0)(x).round().tolist()   # over a row, over a column
     ([[-1.0, 1.0], [-1.0, 1.0]], [[-1.0, -1.0], [1.0, 1.0]])
@@ -33,6 +33,7 @@ def pixel_norm(x: Tensor, eps: float = 1e-8) -> Tensor:
 
     Computed in float32. Source: Karras et al. 2018, arXiv:1710.10196, section 4.2.
 
+    >>> import torch
     >>> pixel_norm(torch.tensor([[3.0, -1.0, 1.0, 1.0]])).tolist()          # root of (9 + 1 + 1 + 1) / 4 is sqrt 3
     [[1.7320507764816284, -0.5773502588272095, 0.5773502588272095, 0.5773502588272095]]
     """
