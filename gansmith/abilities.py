@@ -95,6 +95,40 @@ class Generates:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Styled(Generates):
+    """Ability: a network "M" maps the latent to a style w, and each layer of "G" reads a style of its own.
+
+    M maps z (N, z_dim) to w (N, w_dim) and keeps the mean of all w so far in a buffer `mean` (w_dim,). G makes samples
+    of styles ws (N, layers, w_dim); `G.layers` says how many it reads.
+    """
+
+    averaged: ClassVar[tuple[str, ...]] = ("M", "G")
+    generators: ClassVar[tuple[str, ...]] = ("M", "G")
+
+    def styles(self, nets: Nets, z: Tensor, psi: float = 1.0, cutoff: int | None = None) -> Tensor:
+        """Styles (N, layers, w_dim) of latents z, the same for each layer.
+
+        Args:
+            psi: truncation: 1 leaves w as it is, 0 gives the mean style, what is between lies on the way.
+            cutoff: only so many of the first layers are truncated; None = all.
+
+        Source: Karras et al. 2019, arXiv:1812.04948, appendix B.
+        """
+        M, G = nets["M"], nets["G"]
+        layers: int = G.layers  # type: ignore[assignment]
+        ws: Tensor = M(z)[:, None].expand(-1, layers, -1)
+        if psi == 1.0:
+            return ws
+        near = torch.lerp(M.mean.to(ws), ws, psi)  # type: ignore[operator,arg-type]
+        return torch.cat([near[:, :cutoff], ws[:, len(range(layers)[:cutoff]) :]], 1)
+
+    def generate(self, nets: Nets, z: Tensor) -> Tensor:
+        """Samples (N, ...) from latents."""
+        samples: Tensor = nets["G"](self.styles(nets, z))
+        return samples
+
+
+@dataclass(frozen=True, kw_only=True)
 class Conditioned(Generates):
     """Ability: a label steers what is drawn. The latent (N, z_dim + num_classes) is noise, and the one-hot label.
 
