@@ -119,7 +119,7 @@ class Styled(Generates):
         ws: Tensor = M(z)[:, None].expand(-1, layers, -1)
         if psi == 1.0:
             return ws
-        near = torch.lerp(M.mean.to(ws), ws, psi)  # type: ignore[operator,arg-type]
+        near = torch.lerp(M.mean.to(ws), ws, psi)  # type: ignore[arg-type]
         return torch.cat([near[:, :cutoff], ws[:, len(range(layers)[:cutoff]) :]], 1)
 
     def generate(self, nets: Nets, z: Tensor) -> Tensor:
