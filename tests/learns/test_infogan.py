@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,19 +15,22 @@ from torch import Tensor
 
 import gansmith
 from gansmith.data import open_data
+from gansmith.data.fetch import get
 from gansmith.evaluation.features import Extractor
 from gansmith.evaluation.features.choose import choose_extractor
 from gansmith.model import GAN
 from gansmith.places import cache_folder
 
 SAMPLES, DRAWN = 640_000, 2000
+SMALL: dict[str, Any] = {"resolution": 16, "width": 32, "samples": SAMPLES, "quiet": True}
 MATCHED, MONOTONE = 0.8, 0.8
 VALUES = torch.linspace(-1, 1, 9)
 
 
 @cache
 def judge() -> Extractor:
-    data = open_data("digits", progress=False)
+    get("digits10k")
+    data = open_data("digits10k", resolution=16, progress=False)
     return choose_extractor("judge", data, cache_folder() / "judges", None, "cpu", lambda text: None)
 
 
@@ -44,7 +48,7 @@ def properties(images: Tensor) -> dict[str, np.ndarray]:
     """Of images (N, 1, H, W): the ink, and the slant and width of its distribution."""
     ink = ((images[:, 0] + 1) / 2).clamp(0, 1).double()
     total = ink.sum((1, 2)).clamp_min(1e-9)
-    y, x = torch.meshgrid(torch.arange(28.0).double(), torch.arange(28.0).double(), indexing="ij")
+    y, x = torch.meshgrid(*(torch.arange(side, dtype=torch.float64) for side in ink.shape[1:]), indexing="ij")
     cx, cy = (ink * x).sum((1, 2)) / total, (ink * y).sum((1, 2)) / total
     dx, dy = x - cx[:, None, None], y - cy[:, None, None]
     cov = {k: (ink * v).sum((1, 2)) / total for k, v in {"xx": dx * dx, "yy": dy * dy, "xy": dx * dy}.items()}
@@ -68,7 +72,8 @@ def monotone(gan: GAN) -> float:
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_codes_find_the_classes_and_a_property(seed: int, tmp_path: Path) -> None:
-    run = gansmith.train("infogan", "digits", seed=seed, samples=SAMPLES, out=tmp_path / "run", quiet=True)
+    judge()
+    run = gansmith.train("infogan", "digits10k", seed=seed, out=tmp_path / "run", **SMALL)
     gan = run.load()
     found, rank = matched(gan), monotone(gan)
     print(f"seed {seed}: matched {found:.1%}, rank correlation {rank:.2f}, {run.seconds:.0f} s")
@@ -76,8 +81,9 @@ def test_codes_find_the_classes_and_a_property(seed: int, tmp_path: Path) -> Non
 
 
 def test_without_the_information_term_codes_mean_nothing(tmp_path: Path) -> None:
-    given = {"info_weight": 0.0, "samples": SAMPLES // 4}
-    gan = gansmith.train("infogan", "digits", out=tmp_path / "run", quiet=True, **given).load()
+    judge()
+    given = SMALL | {"info_weight": 0.0, "samples": SAMPLES // 4}
+    gan = gansmith.train("infogan", "digits10k", out=tmp_path / "run", **given).load()
     found, rank = matched(gan), monotone(gan)
     print(f"without the term: matched {found:.1%}, rank correlation {rank:.2f}")
     assert found < MATCHED / 2 and rank < MONOTONE
