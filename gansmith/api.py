@@ -148,6 +148,7 @@ def train(
         quiet=quiet,
     )
     with session.place.told_once():
+        session = session.fitted()
         game = session.game()
         return _play(session, session.create(out), game)
 
@@ -164,7 +165,7 @@ def plan(recipe: str | Path | type[Recipe], data: Any, *, samples: int | None = 
     options.pop("out", None)
     given = options | ({} if samples is None else {"samples": samples})
     session = open_session(recipe, data, options=loading, given=given, **common)
-    return session.rehearse()
+    return session.fitted().rehearse()
 
 
 _SESSION = (

@@ -185,6 +185,8 @@ class Recipe(Helpers, ABC):
         batch: real samples a move, over all processes together.
         samples: the budget, in real samples drawn, all draws of a round counted.
         ema_half_life: of the averaged generator, in ksamples; 0 switches the average off.
+        accumulate: parts into which each move's batch is cut, played one after the other: less memory, the same
+            gradient where samples of a batch do not see each other (BatchNorm and the like see their part only).
     """
 
     kinds: ClassVar[tuple[str, ...]] = ("image", "points")
@@ -197,6 +199,7 @@ class Recipe(Helpers, ABC):
     batch: int = 64
     samples: int = 1_000_000
     ema_half_life: float = 10.0
+    accumulate: int = 1
 
     def __post_init__(self) -> None:
         """Refuse values out of range: unknown words, counts below 1, numbers below 0, not finite, outside `ranges`."""
@@ -257,10 +260,10 @@ class Recipe(Helpers, ABC):
         """Half-life of the averaged nets now, in samples: short at first, so that early grids show more than noise."""
         return min(1000 * self.ema_half_life, 0.05 * clock.seen)
 
-    def shard(self, world: int) -> Self:
-        """The same game for one of `world` processes: each draws its share of the global batch."""
+    def shard(self, world: int, what: str = "processes") -> Self:
+        """The same game for one of `world` processes or parts: each draws its share of the batch."""
         if self.batch % world:
             raise GansmithError(
-                f"batch = {self.batch} does not divide over {world} processes: choose a multiple of {world}."
+                f"batch = {self.batch} does not divide over {world} {what}: choose a multiple of {world}."
             )
         return replace(self, batch=self.batch // world)

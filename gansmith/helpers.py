@@ -83,8 +83,11 @@ def _refuse(recipe: Recipe, on: list[str]) -> None:
         raise GansmithError(f"{name} has no generator from latents for {min(wrong)}: leave it out.")
     if recipe.pack > 1 and isinstance(recipe, Discriminates) and not recipe.packs:
         raise GansmithError(f"pack = {recipe.pack}: {name}'s D has more to say of each sample, so none can be packed.")
-    if recipe.batch % recipe.pack:
-        raise GansmithError(f"pack = {recipe.pack} does not divide batch = {recipe.batch}: choose a multiple as batch.")
+    if recipe.batch // recipe.accumulate % recipe.pack:
+        share = f"batch = {recipe.batch}" + f" in {recipe.accumulate} parts" * (recipe.accumulate > 1)
+        raise GansmithError(f"pack = {recipe.pack} does not divide {share}: choose a multiple as batch.")
+    if recipe.accumulate > 1 and (wrong := {"feature_matching", "historical_averaging"} & set(on)):
+        raise GansmithError(f"{min(wrong)} looks at whole batches, so it does not go with accumulate: leave one out.")
 
 
 def _packed(data: DataSpec, m: int) -> DataSpec:

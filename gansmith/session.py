@@ -7,7 +7,7 @@ import platform
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from gansmith.core import Recipe
 from gansmith.data import Dataset, Points, Stream, open_data
 from gansmith.data.letters import PREFIX as FONTS
 from gansmith.data.tables import located
-from gansmith.engine import checkpoint, devices
+from gansmith.engine import checkpoint, devices, memory
 from gansmith.engine.display import Display, Silent, count, display, duration
 from gansmith.engine.game import Diverged, Game
 from gansmith.engine.rundir import RunDir
@@ -70,8 +70,46 @@ class Session:
             self.place.on_first(hold)
             yield
 
-    def game(self) -> Game:
-        """A fresh game on this process's share of the batch."""
+    def fitted(self) -> Session:
+        """The same session, each batch cut into as many parts as an accelerator's memory asks for.
+
+        Raises:
+            GansmithError: not even one sample at a time fits.
+        """
+        place, parts = self.place, 1
+        if not memory.limited(place.device) or self.recipe.accumulate > 1:
+            return self
+        while any(place.gather(memory.overflows(self._cut(parts)._try, place.device))):
+            parts *= 2
+            if (self.recipe.batch // place.world) % parts:
+                raise GansmithError(
+                    f"A round of {Path(self.config['recipe']).stem} does not fit into the memory of {place.device}, "
+                    f"not even its batch of {self.recipe.batch} in {parts // 2} parts: choose narrower networks, a "
+                    "smaller resolution or a batch that is a power of two."
+                )
+        fitting = self._cut(parts)
+        if parts > 1:
+            _tell(
+                {**fitting.config, "automatic": {"accumulate": fitting.config["automatic"]["accumulate"]}}, self.display
+            )
+        return fitting
+
+    def _try(self) -> None:
+        """A round that nobody else hears of."""
+        self.game(alone=True).play()
+
+    def _cut(self, parts: int) -> Session:
+        if parts == 1:
+            return self
+        why = f"a batch of {self.recipe.batch} does not fit into the memory of {self.place.device} at once"
+        config = self.config | {
+            "fields": self.config["fields"] | {"accumulate": parts},
+            "automatic": self.config["automatic"] | {"accumulate": why},
+        }
+        return replace(self, config=config, recipe=replace(self.recipe, accumulate=parts))
+
+    def game(self, alone: bool = False) -> Game:
+        """A fresh game on this process's share of the batch; `alone`: it does not wait for the other processes."""
         place, config = self.place, self.config
         rank, world = place.rank, place.world
         feed = Stream(self.dataset, self.recipe.draws, seed=config["seed"], device=place.device, rank=rank, world=world)
@@ -82,7 +120,7 @@ class Session:
             seed=config["seed"],
             device=place.device,
             cast=place.caster(config["precision"]),
-            average=place.average if world > 1 else None,
+            average=place.average if world > 1 and not alone else None,
             rank=rank,
             channels_last=self.dataset.spec.kind == "image",
         )
@@ -154,11 +192,13 @@ class Session:
         seconds = min(left, 60 * budget.minutes if budget.minutes else math.inf)
         for name, net in game.nets.items():
             self.display.say(f"{name}: {count(sum(p.numel() for p in net.parameters()))} parameters")
+        most = memory.peak(self.place.device)
+        needs = f"Peak memory {most / 1e9:.1f} GB. " if most else ""
         self.display.say(
-            f"About {count(rate)} samples/s here: {duration(seconds)} in all. Nothing was written (dry run)."
+            f"{needs}About {count(rate)} samples/s here: {duration(seconds)} in all. Nothing was written (dry run)."
         )
         sizes = {name: sum(p.numel() for p in net.parameters()) for name, net in game.nets.items()}
-        return {**self.config, "parameters": sizes, "rate": rate, "seconds": seconds}
+        return {**self.config, "parameters": sizes, "rate": rate, "seconds": seconds, "peak_bytes": most}
 
 
 def open_session(

@@ -17,9 +17,10 @@ import gansmith
 from gansmith import api, auto, recipes
 from gansmith.core import DataSpec, Recipe, Setting
 from gansmith.data import open_data
-from gansmith.engine import checkpoint
+from gansmith.engine import checkpoint, memory
+from gansmith.engine.game import Game
 from gansmith.errors import GansmithError, TrainingError
-from gansmith.session import fields_from_yaml, fields_to_yaml
+from gansmith.session import fields_from_yaml, fields_to_yaml, open_session
 
 TINY: dict[str, Any] = {"width": 8, "batch": 16, "samples": 160, "tick": 80, "quiet": True, "device": "cpu"}
 
@@ -118,11 +119,45 @@ def test_plan_tells_and_writes_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(tmp_path)
     plan = api.plan("gan", "grid25", width=8, batch=16, samples=1600, out="here", device="cpu")
     assert plan["parameters"] == {"G": 186, "D": 177}  # 2-8-8-8-2 and 2-8-8-8-1 with biases
+    assert plan["peak_bytes"] > 1e8  # torch alone takes more
     assert plan["rate"] > 0 and plan["seconds"] == pytest.approx(1600 / plan["rate"])
     assert plan["fields"]["lr"] == 2e-3 and list(tmp_path.iterdir()) == []
     assert "Nothing was written" in capsys.readouterr().out
     with pytest.raises(TrainingError, match="would diverge"):
         api.plan("gan", "grid25", width=8, batch=16, lr=1e30, quiet=True, device="cpu")
+
+
+# ---------------------------------------------------------------- memory
+
+
+def test_a_batch_that_does_not_fit_is_played_in_parts(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """An accelerator whose memory holds four samples a part."""
+    play, limit = Game.play, [4]
+
+    def bounded(game: Game, only: str | None = None) -> None:
+        if game.recipe.batch // game.recipe.accumulate > limit[0]:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+        play(game, only)
+
+    monkeypatch.setattr(Game, "play", bounded)
+    monkeypatch.setattr(memory, "limited", lambda device: True)
+    session = open_session("gan", "ring8", options={}, given={"width": 8, "batch": 16}, device="cpu")
+    fitting = session.fitted()
+    assert fitting.recipe.accumulate == fitting.config["fields"]["accumulate"] == 4
+    told = "accumulate = 4 (automatic: a batch of 16 does not fit into the memory of cpu at once)"
+    assert told in " ".join(capsys.readouterr().out.split())
+    fitting.game().play()
+    limit[0] = 0
+    with pytest.raises(GansmithError, match="not even its batch of 16 in 16 parts"):
+        session.fitted()
+
+
+def test_other_errors_are_not_taken_for_a_full_memory() -> None:
+    def broken() -> None:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    with pytest.raises(RuntimeError, match="mat1"):
+        memory.overflows(broken, torch.device("cpu"))
 
 
 # ---------------------------------------------------------------- images

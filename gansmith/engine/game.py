@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from gansmith import helpers
-from gansmith.core import Clock, Data, DataSpec, Nets, Player, Recipe, Terms
+from gansmith.core import Clock, Data, DataSpec, Move, Nets, Player, Recipe, Terms
 from gansmith.errors import GansmithError
 
 
@@ -76,6 +76,7 @@ class Game:
     ) -> None:
         self.recipe, self.spec, self.feed, self.seed, self.rank = recipe, spec, feed, seed, rank
         self.device, self.cast, self.average = torch.device(device), cast, average
+        self.part = recipe.shard(recipe.accumulate, "parts (accumulate)")
         self.clock, self.retries, self.lr_scale = Clock(), 0, 1.0
         self.optims: dict[str, torch.optim.Optimizer] = {}
         self.owners: dict[str, tuple[str, ...]] = {}
@@ -100,13 +101,17 @@ class Game:
         Raises Diverged on the first term or gradient that is not finite."""
         seed_everywhere(self.seed, self.clock.round, self.rank, self.retries)
         self.feed.seek(self.clock.seen)
-        moves = helpers.play(self.recipe, self.nets, self.feed, self.clock)
-        while (move := self._next(moves)) is not None:
+        first, *rest = (
+            helpers.play(self.part, self.nets, self.feed, self.clock) for _ in range(self.recipe.accumulate)
+        )
+        while (move := self._next(first)) is not None:
             player, terms = move
             if only is None or only in player.nets:
-                self._step(player, terms)
+                self._step(player, terms, rest)
             else:
                 self._record(player.name, {k: v.detach().float() for k, v in terms.items()}, {})
+                for moves in rest:
+                    self._next(moves)
         self.pacing = False
         self._average_nets(self.feed.seen - self.clock.seen)
         self.clock.round += 1
@@ -116,14 +121,20 @@ class Game:
         with self.cast():
             return next(moves, None)
 
-    def _step(self, player: Player, terms: Terms) -> None:
-        """One move: the gradient of the summed terms for the mover's own parameters, then its optimizer's step."""
+    def _step(self, player: Player, terms: Terms, rest: Sequence[Iterator[Move]]) -> None:
+        """One move: the gradient of the summed terms for the mover's own parameters, then its optimizer's step.
+
+        `rest` are the other parts of the batch, each at the same move: gradients and terms are means over all parts."""
         owned = {n: [p for p in self.nets[n].parameters() if p.requires_grad] for n in player.nets}
         params = [p for own in owned.values() for p in own]
         optim = self._optim(player, params)
         optim.zero_grad(set_to_none=True)
-        torch.autograd.backward(sum(terms.values()), inputs=params)  # type: ignore[arg-type]
-        terms = {k: v.detach().float() for k, v in terms.items()}
+        terms = _backward(terms, params, 1 + len(rest))
+        for moves in rest:
+            more = self._next(moves)
+            assert more is not None and more[0].name == player.name, "every part of a batch plays the same moves"
+            found = _backward(more[1], params, 1 + len(rest))
+            terms = {k: terms[k] + found[k] for k in terms}
         if self.average is not None:
             terms = self._share(params, terms)
         norms = {n: self._norm([p.grad for p in own if p.grad is not None]) for n, own in owned.items()}
@@ -272,6 +283,13 @@ class Game:
                 value = torch.empty_like(p).copy_(value) if value.ndim else value.clone()
                 state.setdefault(i, {})[name.rsplit("|", 1)[1]] = value
         optim.load_state_dict(optim.state_dict() | {"state": state})
+
+
+def _backward(terms: Terms, params: list[nn.Parameter], parts: int) -> Terms:
+    """Add the gradient of the summed terms, over `parts`, to those parameters; the terms, over `parts`."""
+    total: Any = sum(terms.values())
+    torch.autograd.backward(total / parts if parts > 1 else total, inputs=params)
+    return {k: v.detach().float() / parts for k, v in terms.items()}
 
 
 def stride(old: list[Tensor], new: list[nn.Parameter]) -> float:

@@ -408,3 +408,67 @@ def test_an_unused_parameter_has_no_gradient_with_any_number_of_processes() -> N
 
     alone, many = free(play), Game(Free(play=play), SPEC, Normal(), average=lambda flat: flat)
     assert_same(rounds(alone, 3), rounds(many, 3))
+
+
+# ---------------------------------------------------------------- a batch in parts
+
+
+class Rows:
+    """Real samples that are always the same, row by row."""
+
+    def __init__(self) -> None:
+        self.rows = torch.randn(64, 2, generator=torch.Generator().manual_seed(5))
+        self.seen, self.waited = 0, 0.0
+
+    def seek(self, seen: int) -> None:
+        self.seen = seen
+
+    def __call__(self, n: int) -> Tensor:
+        self.seen += n
+        return self.rows[self.seen - n : self.seen]
+
+    def labelled(self, n: int, per_class: int) -> tuple[Tensor, Tensor]:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shared(Free):
+    """A makes fakes of real samples, once for both moves, and twice in a round."""
+
+    def round(self, nets: Nets, data: Data, clock: Clock) -> Iterator[Move]:
+        A, B = nets["A"], nets["B"]
+        for _ in range(2):
+            real = data(self.batch)
+            fake = A(real)
+            cost = F.softplus(-B(real)).mean() + F.softplus(B(fake.detach())).mean()
+            yield Player("B", ("B",), adam(0.01)), {"adv": cost, "size": B(real).square().mean()}
+        yield Player("A", ("A",), adam(0.01)), {"adv": F.softplus(-B(fake)).mean()}
+
+
+@pytest.mark.parametrize("parts", [2, 4, 8])
+def test_a_batch_in_parts_moves_everybody_as_the_whole_one(parts: int) -> None:
+    whole, cut = (Game(Shared(batch=8, accumulate=k), SPEC, Rows()) for k in (1, parts))
+    for game in (whole, cut):
+        rounds(game, 3)
+    assert whole.clock == cut.clock and cut.clock.seen == 48
+    for name, value in whole.nets.state_dict().items():
+        torch.testing.assert_close(cut.nets.state_dict()[name], value, atol=1e-5, rtol=1e-4)
+    a, b = whole.means(), cut.means()
+    assert a.keys() == b.keys()
+    assert all(b[k] == pytest.approx(a[k], rel=1e-3) for k in a)
+
+
+def test_parts_that_do_not_divide_the_batch_are_refused() -> None:
+    with pytest.raises(GansmithError, match=r"batch = 8 does not divide over 3 parts \(accumulate\)"):
+        Game(Shared(batch=8, accumulate=3), SPEC, Rows())
+
+
+def test_a_gan_in_parts_resumes_bit_for_bit(tmp_path: Path) -> None:
+    def game() -> Game:
+        return Game(Tiny(batch=8, accumulate=2), SPEC, Normal())
+
+    whole, first = rounds(game(), 6), rounds(game(), 3)
+    path = saved(first, tmp_path)
+    again = game()
+    again.restore(*checkpoint.load(path), path)
+    assert_same(whole, rounds(again, 3))
