@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from gansmith.abilities import Conditioned, Discriminates, Generates, one_hot
 from gansmith.core import Clock, Data, DataSpec, Helpers, Move, Nets, Recipe
 from gansmith.errors import GansmithError
+from gansmith.nn.recompute import recompute_
 from gansmith.nn.virtual import VirtualBatch, virtual_batch_norm_
 
 REFERENCE = 64
@@ -39,9 +40,11 @@ def assemble(recipe: Recipe, data: DataSpec) -> Nets:
     """The recipe's nets, with what its helpers add.
 
     Raises:
-        GansmithError: a helper that this recipe or its nets cannot use.
+        GansmithError: a helper, or `recompute`, that this recipe or its nets cannot use.
     """
     nets = recipe.build(data)
+    if recipe.recompute and not sum(map(recompute_, nets.values())):
+        raise GansmithError(f"recompute is for networks of blocks, and those of {type(recipe).__name__} have none.")
     on = switched_on(recipe)
     if not on:
         return nets

@@ -262,3 +262,49 @@ def test_features_are_those_before_the_last_layer() -> None:
     x = torch.randn(3, 2)
     assert isinstance(recipe, Discriminates)
     torch.testing.assert_close(nets["D"].out(recipe.features(nets, x)).flatten(), recipe.logits(nets, x))
+
+
+# ---------------------------------------------------------------- computing again instead of keeping
+
+
+class Fixed:
+    """Eight images of two classes, again and again."""
+
+    seen, waited = 0, 0.0
+
+    def __init__(self, px: int, draws: tuple[str, ...]) -> None:
+        rng = torch.Generator().manual_seed(0)
+        self.x, self.y, self.draws = torch.rand(8, 1, px, px, generator=rng) * 2 - 1, torch.arange(8) % 2, draws
+
+    def seek(self, seen: int) -> None:
+        self.seen = seen
+
+    def __call__(self, n: int) -> Any:
+        rows = torch.arange(self.seen, self.seen + n) % 8
+        self.seen += n
+        return (self.x[rows], self.y[rows]) if "y" in self.draws else self.x[rows]
+
+
+@pytest.mark.parametrize(
+    ("name", "px", "given"),
+    [
+        ("r3gan", 8, {"widths": (16, 8), "blocks": 1, "group": 8}),
+        ("projection_gan", 28, {"width": 8, "n_critic": 1, "num_classes": 2}),
+    ],
+)
+def test_recompute_changes_nothing_but_memory(name: str, px: int, given: dict[str, Any]) -> None:
+    """Penalties are differentiated in r3gan; projection_gan has labels in its BatchNorms, and spectral norms."""
+    spec = DataSpec("d", "image", (1, px, px), 8, ("x", "y"), ("a", "b"), counts=(4, 4))
+    recipe = recipes.find(name)(batch=4, z_dim=4, **given)
+    feed: Any = [Fixed(px, recipe.draws) for _ in range(2)]
+    games = [Game(replace(recipe, recompute=on), spec, feed[on]) for on in (False, True)]
+    for g in games:
+        g.play()
+        g.play()
+    for key, value in games[0].nets.state_dict().items():
+        torch.testing.assert_close(games[1].nets.state_dict()[key], value, atol=1e-6, rtol=1e-4, msg=f"{name} {key}")
+
+
+def test_recompute_wants_blocks() -> None:
+    with pytest.raises(GansmithError, match="recompute is for networks of blocks, and those of GAN have none"):
+        game(small("gan", recompute=True))
