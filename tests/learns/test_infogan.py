@@ -62,7 +62,7 @@ def properties(images: Tensor) -> dict[str, np.ndarray]:
 def monotone(gan: GAN) -> float:
     """The rank correlation of a continuous code with a property of the samples, mean over latents; the best pair's."""
     best = 0.0
-    for code in ("c2", "c3"):
+    for code in (name for name, kind in gan.codes.items() if kind.kind == "continuous"):
         images, columns = gan.sweep(code, rows=60, steps=len(VALUES), seed=2)
         for values in properties(images).values():
             rows = values.reshape(-1, columns)
