@@ -21,8 +21,9 @@ from gansmith.evaluation.features.choose import choose_extractor
 from gansmith.model import GAN
 from gansmith.places import cache_folder
 
-SAMPLES, DRAWN = 640_000, 2000
-SMALL: dict[str, Any] = {"resolution": 16, "width": 32, "samples": SAMPLES, "quiet": True}
+SAMPLES, DRAWN = 240_000, 2000
+SMALL: dict[str, Any] = {"resolution": 16, "width": 32, "z_dim": 12, "samples": SAMPLES, "quiet": True}
+"""With the published 62 noise numbers codes stand for styles more often, and two digits share one."""
 MATCHED, MONOTONE = 0.8, 0.8
 VALUES = torch.linspace(-1, 1, 9)
 
@@ -82,7 +83,7 @@ def test_codes_find_the_classes_and_a_property(seed: int, tmp_path: Path) -> Non
 
 def test_without_the_information_term_codes_mean_nothing(tmp_path: Path) -> None:
     judge()
-    given = SMALL | {"info_weight": 0.0, "samples": SAMPLES // 4}
+    given = SMALL | {"info_weight": 0.0, "samples": SAMPLES // 2}
     gan = gansmith.train("infogan", "digits10k", out=tmp_path / "run", **given).load()
     found, rank = matched(gan), monotone(gan)
     print(f"without the term: matched {found:.1%}, rank correlation {rank:.2f}")
