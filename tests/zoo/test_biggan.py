@@ -81,10 +81,10 @@ def test_parameters_of_the_paper_at_128_px(deep: bool, width: int, z_dim: int, p
 
 @pytest.mark.parametrize("deep", [False, True])
 @pytest.mark.parametrize("resolution", biggan.RESOLUTIONS)
-def test_shapes_with_attention_at_several_sizes(resolution: int, deep: bool) -> None:
+def test_shapes_without_and_with_attention(resolution: int, deep: bool) -> None:
     shape, z = (1, resolution, resolution), torch.cat([torch.randn(2, 7), one_hot(torch.tensor([0, 3]), K)], 1)
     seen: list[torch.Size] = []
-    for attention in (0, *biggan.attention_sizes(resolution)[::2]):
+    for attention in (0, biggan.attention_sizes(resolution)[-1]):
         D = biggan.Discriminator(shape, 1, attention=attention, deep=deep)
         G = biggan.Generator(7, K, shape, 1, attention=attention, deep=deep)
         for net in (G, D):
