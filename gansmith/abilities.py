@@ -55,7 +55,8 @@ class Generates:
     """Ability: latents -> samples. By default standard normal latents (N, z_dim) and the network "G".
 
     Evaluation, explorer and export ask `isinstance(recipe, Generates)`. `generators` are the nets on the way from
-    latents to samples, the last of them giving the samples; `averaged` those that are drawn from as averages.
+    latents to samples, the last of them giving the samples; `averaged` those that are drawn from as averages; `prior`
+    is the law of the noise.
 
     Args:
         z_dim: size of the latent, without the codes behind it.
@@ -63,6 +64,7 @@ class Generates:
 
     averaged: ClassVar[tuple[str, ...]] = ("G",)
     generators: ClassVar[tuple[str, ...]] = ("G",)
+    prior: ClassVar[Literal["normal", "uniform"]] = "normal"
 
     z_dim: int = 128
 
@@ -71,6 +73,31 @@ class Generates:
     ) -> Tensor:
         """Latents z (N, z_dim) from the prior, with the codes behind them where there are any."""
         return torch.randn(n, self.z_dim, device=device, generator=generator)
+
+    def truncate(self, z: Tensor, psi: float) -> Tensor:
+        """Latents (N, ...) whose noise keeps within 2 psi of 0; the codes behind it are left alone.
+
+        The noise gets the truncated normal law: that of numbers of which each beyond 2 psi is drawn again until it lies
+        within. But no number is drawn here: each goes to the same quantile of that law, so that samples move steadily
+        with psi. 1 stands for no truncation and gives z back; at 0 all noise is 0.
+
+        Raises:
+            GansmithError: psi is not between 0 and 1, or the noise is not normal.
+
+        Source: Brock et al. 2019, arXiv:1809.11096, section 3.1, the threshold written as 2 psi.
+        """
+        if not 0 <= psi <= 1:
+            raise GansmithError(f"psi = {psi} is out of range: give 0 (all alike) to 1 (no truncation).")
+        if psi == 1:
+            return z
+        if self.prior != "normal":
+            raise GansmithError(
+                f"{type(self).__name__} draws from {self.prior} noise, which has no tails to truncate: leave psi out."
+            )
+        noise, codes = z[:, : self.z_dim], z[:, self.z_dim :]
+        tail = torch.special.ndtr(torch.tensor(-2.0 * psi, dtype=torch.float64, device=z.device))
+        share = torch.lerp(tail, 1 - tail, torch.special.ndtr(noise.double()))
+        return torch.cat([torch.special.ndtri(share).clamp(-2 * psi, 2 * psi).to(z), codes], 1)
 
     def generate(self, nets: Nets, z: Tensor) -> Tensor:
         """Samples (N, ...) from latents; images in about [-1, 1]."""
@@ -122,9 +149,21 @@ class Styled(Generates):
         near = torch.lerp(M.mean.to(ws), ws, psi)  # type: ignore[arg-type]
         return torch.cat([near[:, :cutoff], ws[:, len(range(layers)[:cutoff]) :]], 1)
 
-    def generate(self, nets: Nets, z: Tensor) -> Tensor:
-        """Samples (N, ...) from latents."""
-        samples: Tensor = nets["G"](self.styles(nets, z))
+    def truncate(self, z: Tensor, psi: float) -> Tensor:
+        """The latents as they are: `generate` truncates styles instead.
+
+        Raises:
+            GansmithError: psi is not between 0 and 2.
+        """
+        if not 0 <= psi <= 2:
+            raise GansmithError(
+                f"psi = {psi} is out of range: give 0 (the mean style) to 1 (no truncation), or up to 2 to exaggerate."
+            )
+        return z
+
+    def generate(self, nets: Nets, z: Tensor, psi: float = 1.0) -> Tensor:
+        """Samples (N, ...) from latents, their styles truncated by psi."""
+        samples: Tensor = nets["G"](self.styles(nets, z, psi))
         return samples
 
 

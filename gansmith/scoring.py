@@ -207,7 +207,7 @@ def _of_run(
         raise GansmithError(f"{run} draws {gan.spec.shape}, the data hold {dataset.spec.shape}: give other data.")
     weights = hashlib.sha256((path / "nets.safetensors").read_bytes()).hexdigest()[:16]
     labels = _labels(gan, dataset, n or ENOUGH, seed)
-    latents = gan.draw_latents(n or ENOUGH, seed, **labels)
+    latents = gan.draw_latents(n or ENOUGH, seed, psi=1.0, **labels)
     key = f"run {weights} raw={raw} seed={seed}" + f" labels of {dataset.fingerprint}" * bool(labels)
     subject = {
         "kind": "run",

@@ -22,7 +22,7 @@ def find(codes: Mapping[str, Code], name: str, recipe: str) -> Code:
     if not codes:
         raise GansmithError(
             f"{recipe} was trained without labels and codes: there is no {name} to set. Train cgan, acgan, "
-            "projection_gan (labels) or infogan (codes)."
+            "projection_gan, biggan (labels) or infogan (codes)."
         )
     raise GansmithError(f"{recipe} has no code {name}: there are {', '.join(codes)}.{did_you_mean(name, codes)}")
 

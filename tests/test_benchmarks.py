@@ -6,6 +6,7 @@ import argparse
 import doctest
 import importlib
 import json
+import re
 from pathlib import Path
 from types import ModuleType
 
@@ -16,6 +17,8 @@ from torch.nn import functional as F
 from gansmith.nets import dcgan
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+WEIGHTED = (torch.nn.Conv2d, torch.nn.Linear, torch.nn.Embedding)
+PLACES = re.compile(r"^D\.")  # where gansmith's nets have a layer more around them
 
 
 @pytest.fixture(autouse=True)
@@ -116,6 +119,30 @@ def test_first_move_is_the_critics() -> None:
         assert set(game.means()) == {f"D/{term}" for term in ("adv", {"wgan_gp": "gp"}.get(name, name), "grad_norm_D")}
 
 
+def test_biggans_rival_computes_the_same() -> None:
+    """The same weights give the same images, scores and sizes; spectral norms and BatchNorm stand still."""
+    torch.manual_seed(0)
+    biggan, plain = load("biggan"), load("_plain_biggan")
+    game = biggan.game(torch.rand(4, 3, 32, 32), torch.arange(4), 2, "32")
+    assert biggan.check_sizes(game, 2) == {k: biggan.size(game.nets[k]) for k in ("G", "D")}
+    G, D = plain.Generator(biggan.Z_DIM, 10, 8), plain.Discriminator(10, 8)
+    z, y = torch.randn(4, biggan.Z_DIM), torch.tensor([3, 1, 4, 1])
+    for ours, rival in ((game.nets["G"], G), (game.nets["D"], D)):
+        theirs = sorted((n, m) for n, m in rival.named_modules() if isinstance(m, WEIGHTED))
+        own = [m for _, m in sorted((PLACES.sub("", n), m) for n, m in ours.named_modules() if isinstance(m, WEIGHTED))]
+        assert len(theirs) == len(own)
+        for (_, a), b in zip(theirs, own, strict=True):
+            weight = b.weight.detach()
+            torch.nn.utils.parametrize.remove_parametrizations(a, "weight") if hasattr(a, "parametrizations") else None
+            a.weight = torch.nn.Parameter(weight.T if isinstance(a, torch.nn.Embedding) else weight)
+            if getattr(a, "bias", None) is not None:
+                a.bias = b.bias
+    cond = F.one_hot(y, 10).float()
+    x = game.nets["G"].eval()(torch.cat([z, cond], 1))
+    torch.testing.assert_close(G.eval()(z, y), x, rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(D.eval()(x, y), game.nets["D"].eval()(x, cond), rtol=1e-3, atol=1e-4)
+
+
 # ---- timing and reporting
 
 
@@ -145,7 +172,16 @@ def test_examples(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["step", "sampling", "data", "evaluation_frechet", "evaluation_kernel", "evaluation_manifold", "doctor_cost"],
+    [
+        "step",
+        "sampling",
+        "data",
+        "evaluation_frechet",
+        "evaluation_kernel",
+        "evaluation_manifold",
+        "doctor_cost",
+        "biggan",
+    ],
 )
 def test_quick_runs_write_what_they_measured(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "deep" / "figures.json"

@@ -264,6 +264,18 @@ def test_orthogonal_forms() -> None:
     torch.testing.assert_close(gradient.flatten(1), 4 * (gram - gram.diag().diag()) @ rows)
 
 
+@pytest.mark.parametrize("off_diagonal", [True, False])
+def test_orthogonal_of_a_tall_matrix_takes_the_short_way(off_diagonal: bool) -> None:
+    """More rows than columns: the value and gradient of the large product, without it."""
+    w = torch.randn(9, 2, 2, dtype=torch.float64, requires_grad=True)
+    rows = w.detach().flatten(1)
+    gram = rows @ rows.T
+    rest = gram - gram.diag().diag() if off_diagonal else gram - torch.eye(9)
+    value = orthogonal([w], off_diagonal)
+    assert value.item() == pytest.approx(rest.square().sum().item())
+    torch.testing.assert_close(torch.autograd.grad(value, w)[0].flatten(1), 4 * rest @ rows)
+
+
 def test_orthogonal_of_a_module_sums_its_matrices() -> None:
     net = nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.Linear(3, 4))
     whole = orthogonal(net)

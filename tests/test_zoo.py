@@ -63,6 +63,7 @@ SMALL = {
         {"width": 8, "widths": (16, 8), "num_classes": CLASSES, "labels_per_class": 1},
         still=("G.body.1.weight", "G.body.4.weight"),
     ),
+    "biggan": Small({"width": 4, "shared": 4, "num_classes": CLASSES, "ema_start": 6}, px=28, still=("D.D.out.bias",)),
     "minibatch_gan": Small({"width": 8, "kernels": 4, "dims": 2}),
 }
 BATCH, COUNT = 6, 16  # COUNT training images at most: every test of ten rounds crosses epochs
@@ -329,9 +330,11 @@ def test_unknown_words_are_refused(name: str, field: str) -> None:
 def test_presets_are_valid_and_their_nets_can_be_built(name: str) -> None:
     cls = recipes.find(name)
     for fields in cls.presets.values():
-        recipe, fitting = cls(**fields), 0
+        fitting = 0
         for shape in [(2,), *((3, px, px) for px in (32, 64, 128, 256))]:
-            data = DataSpec("test", "points" if len(shape) == 1 else "image", shape)
+            kind = "points" if len(shape) == 1 else "image"
+            data = DataSpec("test", kind, shape, fields=("x", "y"), classes=("a", "b"))
+            recipe = cls(**{k: setting.value for k, setting in cls.bound(data).items()} | fields)
             try:
                 recipe.check(data)
                 with torch.device("meta"):

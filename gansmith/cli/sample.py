@@ -7,6 +7,7 @@ Examples:
   gansmith sample runs/00000-r3gan-digits -n 64 --seed 3 --out grid.png
   gansmith sample runs/00000-r3gan-digits -n 1000 --out pictures     a folder of 1000 PNG files
   gansmith sample runs/00000-r3gan-digits -n 10k --out fakes.npz     the array "samples"
+  gansmith sample runs/00000-sngan-digits --psi 0.5                  truncated: less variety, better on average
   gansmith sample runs/00001-acgan-digits --label 3                  of one class, by its name or number
   gansmith sample runs/00001-acgan-digits --label-grid               a row for each class, a column for each latent
   gansmith sample runs/00002-infogan-digits --code c1=4 --sweep c2   codes that the training found
@@ -42,6 +43,8 @@ class Args:
         label_grid: draw every class: a row for each, the same latent in a column.
         code: set codes of the latent, as c1=4 or c1=4,c2=-0.5.
         sweep: draw this code through its values: a row for each of some latents.
+        psi: truncation: 1 draws from all that was learned, smaller numbers from nearer to the middle of it, 0 gives one
+            sample again and again.
     """
 
     run: str
@@ -55,6 +58,7 @@ class Args:
     label_grid: bool = False
     code: str | None = None
     sweep: str | None = None
+    psi: float = 1.0
 
 
 def run(argv: list[str]) -> int:
@@ -82,10 +86,10 @@ def drawn(gan: Any, args: Args) -> tuple[Any, int | None]:
         names = args.label.split(",")
         codes["label"] = names * (n // len(names)) + names[: n % len(names)]
     if args.label_grid:
-        return gan.label_grid(n, args.seed, **codes)
+        return gan.label_grid(n, args.seed, args.psi, **codes)
     if args.sweep:
-        return gan.sweep(args.sweep, rows=n, seed=args.seed, **codes)
-    return gan.sample(n, seed=args.seed, **codes), None
+        return gan.sweep(args.sweep, rows=n, seed=args.seed, psi=args.psi, **codes)
+    return gan.sample(n, seed=args.seed, psi=args.psi, **codes), None
 
 
 def assigned(text: str | None) -> dict[str, Any]:

@@ -1,13 +1,16 @@
 """Blocks with one job each, of which the networks are made. Imports torch only."""
 
+from gansmith.nn.attention import SelfAttention
 from gansmith.nn.conv import PenalisedConv2d
 from gansmith.nn.equalised import EqualisedConv2d, EqualisedLinear
-from gansmith.nn.init import LEAKY_GAIN, fan_in_normal_, glorot_uniform_, normal_
+from gansmith.nn.init import LEAKY_GAIN, fan_in_normal_, glorot_uniform_, normal_, orthogonal_
 from gansmith.nn.minibatch import minibatch_std
 from gansmith.nn.norm import norm, pixel_norm
 from gansmith.nn.precision import in_float32
 from gansmith.nn.resample import BinomialDown, BinomialUp, down_average, up_nearest
+from gansmith.nn.rescaled import convolved_down, up_convolved
 from gansmith.nn.spectral import spectral_norm
+from gansmith.nn.standing import standing_statistics_
 
 __all__ = [
     "LEAKY_GAIN",
@@ -16,6 +19,8 @@ __all__ = [
     "EqualisedConv2d",
     "EqualisedLinear",
     "PenalisedConv2d",
+    "SelfAttention",
+    "convolved_down",
     "down_average",
     "fan_in_normal_",
     "glorot_uniform_",
@@ -23,7 +28,10 @@ __all__ = [
     "minibatch_std",
     "norm",
     "normal_",
+    "orthogonal_",
     "pixel_norm",
     "spectral_norm",
+    "standing_statistics_",
+    "up_convolved",
     "up_nearest",
 ]

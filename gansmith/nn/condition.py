@@ -7,7 +7,7 @@ number of features of a sample.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -58,14 +58,21 @@ class Projected(nn.Module):
         D: any discriminator.
         num_classes: K.
         spectral: divide the embedding by its largest singular value.
+        init: fills the embedding at the start.
 
     Source: Miyato & Koyama 2018, arXiv:1802.05637, eq. 3.
     """
 
-    def __init__(self, D: Any, num_classes: int, spectral: bool = False) -> None:
+    def __init__(
+        self,
+        D: Any,
+        num_classes: int,
+        spectral: bool = False,
+        init: Callable[[nn.Linear], nn.Linear] = glorot_uniform_,
+    ) -> None:
         super().__init__()
         self.D = D
-        embed = glorot_uniform_(nn.Linear(num_classes, D.features, bias=False))
+        embed = init(nn.Linear(num_classes, D.features, bias=False))
         self.embed = spectral_norm(embed) if spectral else embed
 
     def forward(self, x: Tensor, cond: Tensor) -> Tensor:

@@ -29,6 +29,21 @@ def glorot_uniform_(layer: L, gain: float = 1.0) -> L:
     return _zero_bias(layer)
 
 
+def orthogonal_(layer: L) -> L:
+    """Weights, as a matrix (out, everything else), with orthonormal rows or columns, whichever are fewer.
+
+    Source: Saxe et al. 2014, arXiv:1312.6120.
+
+    >>> import torch
+    >>> w = orthogonal_(nn.Linear(5, 2)).weight
+    >>> torch.allclose(w @ w.T, torch.eye(2), atol=1e-6)
+    True
+    """
+    if not layer.weight.is_meta:  # there is nothing to fill, and what says so is slow
+        nn.init.orthogonal_(layer.weight)
+    return _zero_bias(layer)
+
+
 def fan_in_normal_(layer: L, gain: float = 1.0) -> L:
     """Weights from N(0, gain^2 / fan_in); gain 0 gives zeros.
 

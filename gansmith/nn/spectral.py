@@ -42,8 +42,11 @@ class _DivideBySigma(nn.Module):
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
         matrix = weight.detach().flatten(1)
-        self.register_buffer("u", F.normalize(torch.randn_like(matrix[:, 0]), dim=0))
+        self.register_buffer("u", torch.randn_like(matrix[:, 0]))
         self.register_buffer("v", torch.zeros_like(matrix[0]))
+        if matrix.is_meta:  # there is nothing to compute, and what says so is slow
+            return
+        self.u = F.normalize(self.u, dim=0)
         for _ in range(15):
             self.iterate(matrix)
 

@@ -85,9 +85,14 @@ def drift(real_logits: Tensor) -> Tensor:
 
 
 def _gram_distance(weight: Tensor, off_diagonal: bool) -> Tensor:
+    """||W W^T o (1 - I)||_F^2 or ||W W^T - I||_F^2; of a tall W by way of the smaller W^T W, whose norm is the same."""
     rows = weight.flatten(1)
+    n, columns = rows.shape
     with torch.autocast(rows.device.type, enabled=False):
-        gram = rows @ rows.T
-    identity = torch.eye(len(rows), dtype=rows.dtype, device=rows.device)
+        gram = rows @ rows.T if n <= columns else rows.T @ rows
+    if n > columns:
+        lengths = rows.square().sum(1)  # the diagonal of W W^T
+        return gram.square().sum() - (lengths.square().sum() if off_diagonal else 2 * lengths.sum() - n)
+    identity = torch.eye(n, dtype=rows.dtype, device=rows.device)
     rest = gram * (1 - identity) if off_diagonal else gram - identity
     return rest.square().sum()

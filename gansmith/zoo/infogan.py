@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -42,6 +42,7 @@ class InfoGAN(Generates, Discriminates, Targets, Recipe):
         betas: of Adam.
     """
 
+    prior: ClassVar[Literal["normal", "uniform"]] = "uniform"
     packs: ClassVar[bool] = False
     ranges: ClassVar = {
         "betas": (0.0, 0.9999),

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -45,6 +45,7 @@ class SSGAN(Generates, Discriminates, Classifies, Recipe):
     kinds = ("image",)
     needs = ("some_y",)
     averaged: ClassVar[tuple[str, ...]] = ("D", "G")
+    prior: ClassVar[Literal["normal", "uniform"]] = "uniform"
     packs: ClassVar[bool] = False
     ranges: ClassVar = {
         "betas": (0.0, 0.9999),
