@@ -16,7 +16,7 @@ import torch
 import gansmith
 from gansmith import doctoring, judging, recipes
 from gansmith.auto import make, settle
-from gansmith.core import Recipe
+from gansmith.core import Recipe, Stage
 from gansmith.data import Dataset, Points, Stream, open_data
 from gansmith.data.letters import PREFIX as FONTS
 from gansmith.data.tables import located
@@ -138,27 +138,42 @@ class Session:
         )
 
     def rehearse(self) -> dict[str, Any]:
-        """Play a few rounds without writing anything; say what a training would do and how long it would take."""
-        game = self.game()
+        """Play a few rounds without writing anything; say what a training would do and how long it would take.
+
+        Where stages of the training differ in cost, each of them is tried."""
+        game, budget = self.game(), Budget(**self.config["budget"])
+        stages = self.recipe.stages(self.dataset.spec, budget.samples) or [Stage(0, "")]
         try:
-            game.play()
-            started, seen = time.perf_counter(), game.clock.seen
-            for _ in range(REHEARSAL):
-                game.play()
-            game.settle()
+            rates = [self._rate(game, stage) for stage in stages]
         except Diverged as e:
             raise TrainingError(f"The training would diverge in the first rounds: {e}. Try a lower lr.") from None
-        rate = (game.clock.seen - seen) / (time.perf_counter() - started)
-        budget = Budget(**self.config["budget"])
-        left = budget.samples / rate if budget.samples else math.inf
+        left = math.inf
+        if budget.samples:
+            ends = [*(stage.seen for stage in stages[1:]), budget.samples]
+            left = sum((end - stage.seen) / rate for stage, end, rate in zip(stages, ends, rates, strict=True))
         seconds = min(left, 60 * budget.minutes if budget.minutes else math.inf)
-        for name, net in game.nets.items():
-            self.display.say(f"{name}: {count(sum(p.numel() for p in net.parameters()))} parameters")
+        sizes = {name: sum(p.numel() for p in net.parameters()) for name, net in game.nets.items()}
+        for name, parameters in sizes.items():
+            self.display.say(f"{name}: {count(parameters)} parameters")
+        for stage, rate in zip(stages, rates, strict=True):
+            if stage.text:
+                self.display.say(f"{stage.text.partition(':')[0]}: about {count(rate)} samples/s here")
+        rate = budget.samples / left if budget.samples else rates[-1]
         self.display.say(
             f"About {count(rate)} samples/s here: {duration(seconds)} in all. Nothing was written (dry run)."
         )
-        sizes = {name: sum(p.numel() for p in net.parameters()) for name, net in game.nets.items()}
-        return {**self.config, "parameters": sizes, "rate": rate, "seconds": seconds}
+        told = [{"stage": stage.text, "rate": rate} for stage, rate in zip(stages, rates, strict=True)]
+        return {**self.config, "parameters": sizes, "stages": told, "rate": rate, "seconds": seconds}
+
+    def _rate(self, game: Game, stage: Stage) -> float:
+        """Samples a second in one stage of the training."""
+        game.clock.seen, game.clock.progress = stage.seen, stage.seen / self.recipe.samples
+        game.play()
+        started, seen = time.perf_counter(), game.clock.seen
+        for _ in range(REHEARSAL):
+            game.play()
+        game.settle()
+        return (game.clock.seen - seen) / (time.perf_counter() - started)
 
 
 def open_session(
@@ -221,6 +236,8 @@ def open_session(
             "versions": _versions(place.device.type),
         }
         _tell(config, shown)
+        for stage in settled.stages(spec, None if budget["samples"] is None else settled.samples):
+            shown.say(stage.text)
         return Session(config, settled, dataset, place, shown)
 
 
