@@ -6,7 +6,7 @@ from gansmith.nn.init import LEAKY_GAIN, fan_in_normal_, glorot_uniform_, normal
 from gansmith.nn.minibatch import minibatch_std
 from gansmith.nn.norm import norm, pixel_norm
 from gansmith.nn.precision import in_float32
-from gansmith.nn.resample import BinomialDown, BinomialUp, down_average, up_nearest
+from gansmith.nn.resample import BinomialDown, BinomialUp, binomial_blur, down_average, up_nearest
 from gansmith.nn.spectral import spectral_norm
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "EqualisedConv2d",
     "EqualisedLinear",
     "PenalisedConv2d",
+    "binomial_blur",
     "down_average",
     "fan_in_normal_",
     "glorot_uniform_",
