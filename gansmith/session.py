@@ -235,9 +235,7 @@ def open_session(
             "deterministic": deterministic,
             "versions": _versions(place.device.type),
         }
-        _tell(config, shown)
-        for stage in settled.stages(spec, None if budget["samples"] is None else settled.samples):
-            shown.say(stage.text)
+        _tell(config, settled.stages(spec, None if budget["samples"] is None else settled.samples), shown)
         return Session(config, settled, dataset, place, shown)
 
 
@@ -350,11 +348,13 @@ def _versions(kind: str) -> dict[str, str]:
     }
 
 
-def _tell(config: dict[str, Any], shown: Display) -> None:
-    """Print the automatic settings, each with its reason."""
+def _tell(config: dict[str, Any], stages: list[Stage], shown: Display) -> None:
+    """Print the automatic settings, each with its reason, and the stages that differ in cost."""
     for name, reason in config["automatic"].items():
         value = config["fields"].get(name, config.get(name))
         shown.say(f"{name} = {value} (automatic: {reason})")
+    for stage in stages:
+        shown.say(stage.text)
 
 
 def nice(x: float) -> int:
