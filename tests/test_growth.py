@@ -20,7 +20,7 @@ from gansmith.engine import checkpoint
 from gansmith.engine.game import Game
 from gansmith.errors import GansmithError
 from gansmith.nets import progan, stylegan
-from gansmith.nets.growth import as_seen, level_at, level_of, set_level
+from gansmith.nets.growth import Level, as_seen, level_at, level_of, set_level
 from gansmith.nn import EqualisedConv2d, EqualisedLinear, down_average, up_nearest
 from gansmith.zoo.progan import ProGAN
 from gansmith.zoo.stylegan import StyleGAN
@@ -325,3 +325,25 @@ def test_the_plan_tries_every_size(capsys: pytest.CaptureFixture[str]) -> None:
     shares = (0.125, 0.25, 0.625)
     expected = sum(20_000 * share / s["rate"] for share, s in zip(shares, told["stages"], strict=True))
     assert told["seconds"] == pytest.approx(expected, rel=0.01)
+
+
+def test_the_level_stays_where_it_can_be_read() -> None:
+    G, _ = pair()
+    level_of(G).set(1.001)
+    with torch.device("meta"):
+        counted = progan.Generator(4, SHAPE)
+    assert level_of(G.to(torch.bfloat16)).split() == (2, pytest.approx(0.001, rel=1e-3))
+    assert level_of(counted).split() == (0, 1.0)
+
+
+@pytest.mark.parametrize("recipe", GAMES, ids=["progan", "stylegan"])
+def test_helpers_go_with_growing(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wrapped networks grow, too, and D's packs are judged at every size."""
+    monkeypatch.setenv("GANSMITH_CACHE", str(tmp_path / "cache"))
+    more = {"pack": 2, "instance_noise": 0.1, "feature_matching": 1.0, "historical_averaging": 0.1, "dropout_g": 0.1}
+    g = game(replace(recipe, **more), tmp_path)
+    for _ in range(7):
+        g.play()
+    levels = [float(m.now) for m in g.nets.modules() if isinstance(m, Level)]
+    assert len(levels) == 2 and levels[0] == levels[1] > 0.5
+    assert {"feature_matching", "historical_averaging"} <= {k.split("/")[1] for k in g.means()}

@@ -10,7 +10,8 @@ Source: Karras et al. 2018, arXiv:1710.10196, section 2.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
@@ -77,7 +78,7 @@ def channels_at(stage: int, fmap_base: int, fmap_max: int) -> int:
 
 
 class Level(nn.Module):
-    """Where a growing net is.
+    """Where a growing net is. The number stays on the CPU in float32, wherever the net goes: to read it costs no wait.
 
     Args:
         sizes: of the images, from the first up, in pixels.
@@ -94,7 +95,10 @@ class Level(nn.Module):
     def __init__(self, sizes: tuple[int, ...], first: int = 0) -> None:
         super().__init__()
         self.sizes, self.first = sizes, first
-        self.register_buffer("now", torch.zeros((), device="cpu"))  # a value also in nets that are only counted
+        self.register_buffer("now", torch.zeros((), device="cpu"))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        return self  # moved to no other device, cast to no other type
 
     def set(self, level: float) -> None:
         """Go to a level from 0 to len(sizes) - 1."""
