@@ -82,10 +82,12 @@ class StyleGAN(Styled, Grows):
     def suggest(cls, data: DataSpec, device: torch.device) -> dict[str, Setting]:
         chosen = growing_settings(data, device, "stylegan")
         if data.kind == "image":
-            gamma = 2e-4 * data.shape[-1] ** 2 / chosen["batch"].value
-            chosen["gamma"] = Setting(gamma, "StyleGAN2-ADA's rule: by resolution and batch")
+            gamma = max(0.1, 2e-4 * data.shape[-1] ** 2 / chosen["batch"].value)
+            chosen["gamma"] = Setting(gamma, "StyleGAN2-ADA's rule by resolution and batch, but 0.1 at least")
         if "z_dim" in chosen:
             chosen["w_dim"] = Setting(chosen["z_dim"].value, "as the latent")
+            chosen["start"] = Setting(4, "many cheap rounds at the smallest size: more variety early on")
+            chosen["mapping_layers"] = Setting(2, "styles of eight layers are too much alike at first")
         return chosen
 
     def build(self, data: DataSpec) -> Nets:
