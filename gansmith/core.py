@@ -56,14 +56,20 @@ class Player:
     """Who learns: a name, the nets it owns, and how to make its optimizer (made when it first moves).
 
     `options` are written into the optimizer's parameter groups before this move: a learning-rate
-    schedule is `options={"lr": ...}` computed from the clock. A curriculum is a player with another
-    name, whose optimizer starts fresh.
+    schedule is `options={"lr": ...}` computed from the clock. A curriculum is a player whose `stage`
+    changes: at its first move in another stage the old optimizer is dropped and a fresh one made.
     """
 
     name: str
     nets: tuple[str, ...]
     optim: Optim
     options: Mapping[str, Any] = field(default_factory=dict)
+    stage: str = ""
+
+    @property
+    def key(self) -> str:
+        """What its optimizer is kept under."""
+        return f"{self.name}@{self.stage}" if self.stage else self.name
 
 
 Move = tuple[Player, Terms]
@@ -138,6 +144,18 @@ class Setting(NamedTuple):
 
     value: Any
     reason: str
+
+
+class Stage(NamedTuple):
+    """A part of the training that costs otherwise than the rest.
+
+    Args:
+        seen: the first sample that lies within it.
+        text: what is done in it and what that costs, for people.
+    """
+
+    seen: int
+    text: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -258,6 +276,14 @@ class Recipe(Helpers, ABC):
                 "tokens": "captions: put a text file beside each image, or give --captions FILE.csv",
             }
             raise GansmithError(f"{name} needs {told.get(missing[0], ', '.join(missing))}; {data.name} has none.")
+
+    def stages(self, data: DataSpec, samples: int | None) -> list[Stage]:
+        """The parts of the training that differ in cost, in order; none by default: every round costs the same.
+
+        Args:
+            samples: the budget; None = it is given in minutes.
+        """
+        return []
 
     def half_life(self, clock: Clock) -> float:
         """Half-life of the averaged nets now, in samples: short at first, so that early grids show more than noise."""

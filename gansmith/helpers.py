@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from gansmith.abilities import Conditioned, Discriminates, Generates, one_hot
 from gansmith.core import Clock, Data, DataSpec, Helpers, Move, Nets, Recipe
 from gansmith.errors import GansmithError
+from gansmith.nn import EqualisedConv2d, EqualisedLinear
 from gansmith.nn.recompute import recompute_
 from gansmith.nn.virtual import VirtualBatch, virtual_batch_norm_
 
@@ -28,7 +29,10 @@ REFERENCE = 64
 PAST = "past"
 """The net that holds the mean of all parameters so far."""
 
-WEIGHTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d)
+WEIGHTED = (
+    *(nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d),
+    *(EqualisedLinear, EqualisedConv2d),
+)
 
 
 def switched_on(recipe: Recipe) -> list[str]:

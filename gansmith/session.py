@@ -16,7 +16,7 @@ import torch
 import gansmith
 from gansmith import doctoring, judging, recipes
 from gansmith.auto import make, settle
-from gansmith.core import Recipe
+from gansmith.core import Recipe, Stage
 from gansmith.data import Dataset, Points, Stream, open_data
 from gansmith.data.letters import PREFIX as FONTS
 from gansmith.data.tables import located
@@ -89,14 +89,18 @@ class Session:
                 )
         fitting = self._cut(parts)
         if parts > 1:
-            _tell(
-                {**fitting.config, "automatic": {"accumulate": fitting.config["automatic"]["accumulate"]}}, self.display
-            )
+            self.display.say(f"accumulate = {parts} (automatic: {fitting.config['automatic']['accumulate']})")
         return fitting
 
     def _try(self) -> None:
-        """A round that nobody else hears of."""
-        self.game(alone=True).play()
+        """A round of the last stage, which takes most memory, that nobody else hears of."""
+        game = self.game(alone=True)
+        if stages := self.recipe.stages(self.dataset.spec, self.config["budget"]["samples"]):
+            self._enter(game, stages[-1])
+        game.play()
+
+    def _enter(self, game: Game, stage: Stage) -> None:
+        game.clock.seen, game.clock.progress = stage.seen, stage.seen / self.recipe.samples
 
     def _cut(self, parts: int) -> Session:
         if parts == 1:
@@ -176,29 +180,51 @@ class Session:
         )
 
     def rehearse(self) -> dict[str, Any]:
-        """Play a few rounds without writing anything; say what a training would do and how long it would take."""
-        game = self.game()
+        """Play a few rounds without writing anything; say what a training would do and how long it would take.
+
+        Where stages of the training differ in cost, each of them is tried."""
+        game, budget = self.game(), Budget(**self.config["budget"])
+        stages = self.recipe.stages(self.dataset.spec, budget.samples) or [Stage(0, "")]
         try:
-            game.play()
-            started, seen = time.perf_counter(), game.clock.seen
-            for _ in range(REHEARSAL):
-                game.play()
-            game.settle()
+            rates = [self._rate(game, stage) for stage in stages]
         except Diverged as e:
             raise TrainingError(f"The training would diverge in the first rounds: {e}. Try a lower lr.") from None
-        rate = (game.clock.seen - seen) / (time.perf_counter() - started)
-        budget = Budget(**self.config["budget"])
-        left = budget.samples / rate if budget.samples else math.inf
+        left = math.inf
+        if budget.samples:
+            ends = [*(stage.seen for stage in stages[1:]), budget.samples]
+            left = sum((end - stage.seen) / rate for stage, end, rate in zip(stages, ends, rates, strict=True))
         seconds = min(left, 60 * budget.minutes if budget.minutes else math.inf)
-        for name, net in game.nets.items():
-            self.display.say(f"{name}: {count(sum(p.numel() for p in net.parameters()))} parameters")
         most = memory.peak(self.place.device)
         needs = f"Peak memory {most / 1e9:.1f} GB. " if most else ""
+        sizes = {name: sum(p.numel() for p in net.parameters()) for name, net in game.nets.items()}
+        for name, parameters in sizes.items():
+            self.display.say(f"{name}: {count(parameters)} parameters")
+        for stage, rate in zip(stages, rates, strict=True):
+            if stage.text:
+                self.display.say(f"{stage.text.partition(':')[0]}: about {count(rate)} samples/s here")
+        rate = budget.samples / left if budget.samples else rates[-1]
         self.display.say(
             f"{needs}About {count(rate)} samples/s here: {duration(seconds)} in all. Nothing was written (dry run)."
         )
-        sizes = {name: sum(p.numel() for p in net.parameters()) for name, net in game.nets.items()}
-        return {**self.config, "parameters": sizes, "rate": rate, "seconds": seconds, "peak_bytes": most}
+        told = [{"stage": stage.text, "rate": rate} for stage, rate in zip(stages, rates, strict=True)]
+        return {
+            **self.config,
+            "parameters": sizes,
+            "stages": told,
+            "rate": rate,
+            "seconds": seconds,
+            "peak_bytes": most,
+        }
+
+    def _rate(self, game: Game, stage: Stage) -> float:
+        """Samples a second in one stage of the training."""
+        self._enter(game, stage)
+        game.play()
+        started, seen = time.perf_counter(), game.clock.seen
+        for _ in range(REHEARSAL):
+            game.play()
+        game.settle()
+        return (game.clock.seen - seen) / (time.perf_counter() - started)
 
 
 def open_session(
@@ -260,7 +286,7 @@ def open_session(
             "deterministic": deterministic,
             "versions": _versions(place.device.type),
         }
-        _tell(config, shown)
+        _tell(config, settled.stages(spec, None if budget["samples"] is None else settled.samples), shown)
         return Session(config, settled, dataset, place, shown)
 
 
@@ -373,11 +399,13 @@ def _versions(kind: str) -> dict[str, str]:
     }
 
 
-def _tell(config: dict[str, Any], shown: Display) -> None:
-    """Print the automatic settings, each with its reason."""
+def _tell(config: dict[str, Any], stages: list[Stage], shown: Display) -> None:
+    """Print the automatic settings, each with its reason, and the stages that differ in cost."""
     for name, reason in config["automatic"].items():
         value = config["fields"].get(name, config.get(name))
         shown.say(f"{name} = {value} (automatic: {reason})")
+    for stage in stages:
+        shown.say(stage.text)
 
 
 def nice(x: float) -> int:

@@ -22,7 +22,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 ANY = {
     *("core", "objectives", "penalties", "nn", "nets", "data", "engine", "evaluation", "doctor", "explore", "export"),
     *("auto", "places", "recipes", "judging", "doctoring", "session", "api", "scoring", "cli", "__init__"),
-    *("abilities", "diagnosis", "helpers", "model", "reading", "steering"),
+    *("abilities", "diagnosis", "growing", "helpers", "model", "reading", "steering"),
 }
 """Every room, except the zoo: nobody imports that by a statement."""
 
@@ -39,7 +39,8 @@ ROOMS: dict[str, set[str]] = {
     "nets": {"nn"},
     "data": {"core", "places"},
     "helpers": {"abilities", "core", "nn"},
-    "zoo": {"abilities", "auto", "core", "objectives", "penalties", "nn", "nets", "data"},
+    "growing": {"abilities", "auto", "core", "nets"},
+    "zoo": {"abilities", "auto", "core", "growing", "objectives", "penalties", "nn", "nets", "data"},
     "engine": {"abilities", "core", "helpers"},
     "evaluation": {"engine", "places"},
     "doctor": {"abilities", "core", "evaluation", "engine"},
@@ -59,7 +60,7 @@ ROOMS: dict[str, set[str]] = {
 }
 """Which rooms of gansmith a room may import, besides itself. All may import `errors`, which imports none."""
 
-ONLY_TORCH = {"abilities", "core", "helpers", "objectives", "penalties", "nn", "nets", "zoo"}
+ONLY_TORCH = {"abilities", "core", "growing", "helpers", "objectives", "penalties", "nn", "nets", "zoo"}
 """Rooms whose only library, besides the standard one, is torch."""
 
 DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml", "lightning": "lightning-fabric", "sklearn": "scikit-learn"}

@@ -6,7 +6,11 @@ import pytest
 import torch
 from torch import nn
 
+from gansmith.core import DataSpec
+from gansmith.doctor.signs import largest_singular_value, last_input
+from gansmith.helpers import assemble
 from gansmith.nn import EqualisedConv2d, EqualisedLinear, minibatch_std, pixel_norm
+from gansmith.zoo.progan import ProGAN
 
 
 @pytest.mark.parametrize("width", [16, 256])
@@ -82,3 +86,18 @@ def test_minibatch_std_can_be_differentiated_twice() -> None:
     (grad,) = torch.autograd.grad(minibatch_std(x.float()).square().sum(), x, create_graph=True)
     grad.square().sum().backward()
     assert x.grad is not None and x.grad.isfinite().all()
+
+
+def test_equalised_layers_count_as_layers_with_weights() -> None:
+    """The doctor measures the weight as it is used and sees what goes into the last layer; dropout finds them, too."""
+    net = nn.Sequential(EqualisedConv2d(2, 4, 1), nn.Flatten(), EqualisedLinear(4, 3))
+    conv, linear = (m.weight.detach().flatten(1) * m.scale for m in (net[0], net[2]))
+    largest = max(torch.linalg.matrix_norm(w, 2).item() for w in (conv, linear))
+    assert largest_singular_value(net) == pytest.approx(largest, rel=0.05)
+    with last_input(nn.ModuleDict({"D": net})) as box:
+        net(torch.ones(5, 2, 1, 1))
+    assert box["x"].shape == (5, 4)
+    recipe = ProGAN(z_dim=4, fmap_base=32, fmap_max=8, dropout_g=0.5)
+    G = assemble(recipe, DataSpec("d", "image", (1, 8, 8)))["G"]
+    z = torch.randn(2, 4)
+    assert not torch.equal(G(z), G(z)) and torch.equal(G.eval()(z), G(z))

@@ -45,6 +45,8 @@ class Small(NamedTuple):
 
 CLASSES = 8  # of both kinds of data
 
+GROWTH = {"stable": 0.006, "fade": 0.012}  # ksamples: 2 rounds at a size, and 1 while the next fades in
+
 SMALL = {
     "gan": Small({"width": 16}),
     "fgan": Small({"width": 16}),
@@ -64,6 +66,10 @@ SMALL = {
         still=("G.body.1.weight", "G.body.4.weight"),
     ),
     "biggan": Small({"width": 4, "shared": 4, "num_classes": CLASSES, "ema_start": 6}, px=28, still=("D.D.out.bias",)),
+    "progan": Small({"fmap_base": 32, "fmap_max": 8, "batches": (), **GROWTH}),
+    "stylegan": Small(
+        {"fmap_base": 32, "fmap_max": 8, "w_dim": 4, "mapping_layers": 2, "batches": (), **GROWTH}, px=16
+    ),
     "minibatch_gan": Small({"width": 8, "kernels": 4, "dims": 2}),
 }
 BATCH, COUNT = 6, 16  # COUNT training images at most: every test of ten rounds crosses epochs

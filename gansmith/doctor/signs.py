@@ -204,13 +204,18 @@ def last_input(nets: Nets) -> Iterator[dict[str, Tensor]]:
     def keep(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         box["x"] = args[0].detach()
 
-    layers = [m for m in nets.modules() if isinstance(m, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d))]
-    handles = [m.register_forward_hook(keep) for m in layers]
+    handles = [m.register_forward_hook(keep) for m in nets.modules() if _has_weights(m)]
     try:
         yield box
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _has_weights(module: nn.Module) -> bool:
+    """Whether it is a linear layer or a convolution, of torch's own or of another kind."""
+    weight = getattr(module, "weight", None)
+    return isinstance(weight, Tensor) and weight.ndim >= 2 and not isinstance(module, nn.Embedding)
 
 
 def augmentation(nets: Nets) -> dict[str, float]:
@@ -267,9 +272,10 @@ def largest_singular_value(net: nn.Module) -> float:
     """
     found = [0.0]
     for module in net.modules():
-        if not isinstance(module, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)):
+        weight = getattr(module, "weight", None)
+        if not _has_weights(module) or weight is None:
             continue
-        matrix = module.weight.detach().float().flatten(1)
+        matrix = weight.detach().float().flatten(1) * getattr(module, "scale", 1.0)
         v = torch.linspace(0.5, 1.5, matrix.shape[1], device=matrix.device)
         for _ in range(SPIN):
             u = matrix @ v

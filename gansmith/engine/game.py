@@ -146,21 +146,28 @@ class Game:
 
     def _optim(self, player: Player, params: list[nn.Parameter]) -> torch.optim.Optimizer:
         """The player's optimizer, made when it first moves; its options are set for this move."""
-        optim = self.optims.get(player.name)
+        optim = self.optims.get(player.key)
         if optim is None:
-            optim = self.optims[player.name] = player.optim(params)
-            self.owners[player.name] = player.nets
+            self._leave_other_stages(player)
+            optim = self.optims[player.key] = player.optim(params)
+            self.owners[player.key] = player.nets
             for group in optim.param_groups:
                 group["base_lr"] = group["lr"]
-            self._fill(player.name, self.waiting.pop(player.name, {}))
-        if self.owners[player.name] != player.nets:
+            self._fill(player.key, self.waiting.pop(player.key, {}))
+        if self.owners[player.key] != player.nets:
             raise GansmithError(
-                f"Player {player.name} owned {self.owners[player.name]}, now {player.nets}: give it another name."
+                f"Player {player.key} owned {self.owners[player.key]}, now {player.nets}: give it another name."
             )
         for group in optim.param_groups:
             group.update(player.options)
             group["lr"] = player.options.get("lr", group["base_lr"]) * self.lr_scale
         return optim
+
+    def _leave_other_stages(self, player: Player) -> None:
+        """Drop the optimizers that the player had in other stages: none of them moves again."""
+        for kept in (self.optims, self.owners, self.waiting):
+            for key in [k for k in kept if k.partition("@")[0] == player.name and k != player.key]:
+                del kept[key]
 
     def _share(self, params: list[nn.Parameter], terms: Terms) -> Terms:
         """Average gradients and terms over processes, in one flat all-reduce a move: right for any number of forward

@@ -7,7 +7,7 @@ from gansmith.nn.init import LEAKY_GAIN, fan_in_normal_, glorot_uniform_, normal
 from gansmith.nn.minibatch import minibatch_std
 from gansmith.nn.norm import norm, pixel_norm
 from gansmith.nn.precision import in_float32
-from gansmith.nn.resample import BinomialDown, BinomialUp, down_average, up_nearest
+from gansmith.nn.resample import BinomialDown, BinomialUp, binomial_blur, down_average, up_nearest
 from gansmith.nn.rescaled import convolved_down, up_convolved
 from gansmith.nn.spectral import spectral_norm
 from gansmith.nn.standing import standing_statistics_
@@ -20,6 +20,7 @@ __all__ = [
     "EqualisedLinear",
     "PenalisedConv2d",
     "SelfAttention",
+    "binomial_blur",
     "convolved_down",
     "down_average",
     "fan_in_normal_",

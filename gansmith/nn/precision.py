@@ -18,5 +18,7 @@ def in_float32(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     ...     in_float32(torch.nn.Linear(2, 1), torch.ones(1, 2, dtype=torch.bfloat16)).dtype
     torch.float32
     """
+    if x.device.type == "meta":  # knows no autocast
+        return f(x.to(torch.promote_types(x.dtype, torch.float32)))
     with torch.autocast(x.device.type, enabled=False):
         return f(x.to(torch.promote_types(x.dtype, torch.float32)))

@@ -80,3 +80,19 @@ class BinomialDown(_Binomial):
             return F.conv2d(x, self.kernel(x), stride=2, padding=1, groups=x.shape[1])
 
         return in_float32(filtered, x).to(x.dtype)
+
+
+def binomial_blur(x: Tensor) -> Tensor:
+    """(N, C, H, W) -> same shape, through the separable filter [1, 2, 1] / 4, zeros beyond the border.
+
+    Source: Karras et al. 2019, arXiv:1812.04948, appendix C.
+
+    >>> binomial_blur(torch.eye(3)[None, None]).mul(16).tolist()
+    [[[[5.0, 4.0, 1.0], [4.0, 6.0, 4.0], [1.0, 4.0, 5.0]]]]
+    """
+    line = torch.tensor([1.0, 2.0, 1.0], device=x.device) / 4
+
+    def filtered(x: Tensor) -> Tensor:
+        return F.conv2d(x, torch.outer(line, line).expand(x.shape[1], 1, 3, 3), padding=1, groups=x.shape[1])
+
+    return in_float32(filtered, x).to(x.dtype)
