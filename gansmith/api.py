@@ -25,6 +25,7 @@ from gansmith.engine.game import Game
 from gansmith.engine.rundir import RunDir
 from gansmith.judging import DEFAULTS
 from gansmith.model import GAN, load
+from gansmith.rehearsal import fitted, rehearse
 from gansmith.session import Session, open_session, reopen_session
 
 __all__ = ["GAN", "Run", "info", "load", "plan", "resume", "train"]
@@ -148,8 +149,7 @@ def train(
         quiet=quiet,
     )
     with session.place.told_once():
-        session = session.fitted()
-        game = session.game()
+        game = (session := fitted(session)).game()
         return _play(session, session.create(out), game)
 
 
@@ -165,7 +165,7 @@ def plan(recipe: str | Path | type[Recipe], data: Any, *, samples: int | None = 
     options.pop("out", None)
     given = options | ({} if samples is None else {"samples": samples})
     session = open_session(recipe, data, options=loading, given=given, **common)
-    return session.fitted().rehearse()
+    return rehearse(fitted(session))
 
 
 _SESSION = (

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 import platform
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +19,12 @@ from gansmith.core import Recipe, Stage
 from gansmith.data import Dataset, Points, Stream, open_data
 from gansmith.data.letters import PREFIX as FONTS
 from gansmith.data.tables import located
-from gansmith.engine import checkpoint, devices, memory
-from gansmith.engine.display import Display, Silent, count, display, duration
-from gansmith.engine.game import Diverged, Game
+from gansmith.engine import checkpoint, devices
+from gansmith.engine.display import Display, Silent, count, display
+from gansmith.engine.game import Game
 from gansmith.engine.rundir import RunDir
 from gansmith.engine.train import SHOWN, SHOWN_POINTS, Budget, Score, Trainer
-from gansmith.errors import GansmithError, TrainingError
-
-REHEARSAL = 4  # rounds
+from gansmith.errors import GansmithError
 
 
 @dataclass
@@ -69,48 +66,6 @@ class Session:
 
             self.place.on_first(hold)
             yield
-
-    def fitted(self) -> Session:
-        """The same session, each batch cut into as many parts as an accelerator's memory asks for.
-
-        Raises:
-            GansmithError: not even one sample at a time fits.
-        """
-        place, parts = self.place, 1
-        if not memory.limited(place.device) or self.recipe.accumulate > 1:
-            return self
-        while any(place.gather(memory.overflows(self._cut(parts)._try, place.device))):
-            parts *= 2
-            if (self.recipe.batch // place.world) % parts:
-                raise GansmithError(
-                    f"A round of {Path(self.config['recipe']).stem} does not fit into the memory of {place.device}, "
-                    f"not even its batch of {self.recipe.batch} in {parts // 2} parts: choose narrower networks, a "
-                    "smaller resolution or a batch that is a power of two."
-                )
-        fitting = self._cut(parts)
-        if parts > 1:
-            self.display.say(f"accumulate = {parts} (automatic: {fitting.config['automatic']['accumulate']})")
-        return fitting
-
-    def _try(self) -> None:
-        """A round of the last stage, which takes most memory, that nobody else hears of."""
-        game = self.game(alone=True)
-        if stages := self.recipe.stages(self.dataset.spec, self.config["budget"]["samples"]):
-            self._enter(game, stages[-1])
-        game.play()
-
-    def _enter(self, game: Game, stage: Stage) -> None:
-        game.clock.seen, game.clock.progress = stage.seen, stage.seen / self.recipe.samples
-
-    def _cut(self, parts: int) -> Session:
-        if parts == 1:
-            return self
-        why = f"a batch of {self.recipe.batch} does not fit into the memory of {self.place.device} at once"
-        config = self.config | {
-            "fields": self.config["fields"] | {"accumulate": parts},
-            "automatic": self.config["automatic"] | {"accumulate": why},
-        }
-        return replace(self, config=config, recipe=replace(self.recipe, accumulate=parts))
 
     def game(self, alone: bool = False) -> Game:
         """A fresh game on this process's share of the batch; `alone`: it does not wait for the other processes."""
@@ -178,53 +133,6 @@ class Session:
         return judging.distance(
             self.evaluation, self.dataset, self.config["seed"], self.place.device.type, self.display.say
         )
-
-    def rehearse(self) -> dict[str, Any]:
-        """Play a few rounds without writing anything; say what a training would do and how long it would take.
-
-        Where stages of the training differ in cost, each of them is tried."""
-        game, budget = self.game(), Budget(**self.config["budget"])
-        stages = self.recipe.stages(self.dataset.spec, budget.samples) or [Stage(0, "")]
-        try:
-            rates = [self._rate(game, stage) for stage in stages]
-        except Diverged as e:
-            raise TrainingError(f"The training would diverge in the first rounds: {e}. Try a lower lr.") from None
-        left = math.inf
-        if budget.samples:
-            ends = [*(stage.seen for stage in stages[1:]), budget.samples]
-            left = sum((end - stage.seen) / rate for stage, end, rate in zip(stages, ends, rates, strict=True))
-        seconds = min(left, 60 * budget.minutes if budget.minutes else math.inf)
-        most = memory.peak(self.place.device)
-        needs = f"Peak memory {most / 1e9:.1f} GB. " if most else ""
-        sizes = {name: sum(p.numel() for p in net.parameters()) for name, net in game.nets.items()}
-        for name, parameters in sizes.items():
-            self.display.say(f"{name}: {count(parameters)} parameters")
-        for stage, rate in zip(stages, rates, strict=True):
-            if stage.text:
-                self.display.say(f"{stage.text.partition(':')[0]}: about {count(rate)} samples/s here")
-        rate = budget.samples / left if budget.samples else rates[-1]
-        self.display.say(
-            f"{needs}About {count(rate)} samples/s here: {duration(seconds)} in all. Nothing was written (dry run)."
-        )
-        told = [{"stage": stage.text, "rate": rate} for stage, rate in zip(stages, rates, strict=True)]
-        return {
-            **self.config,
-            "parameters": sizes,
-            "stages": told,
-            "rate": rate,
-            "seconds": seconds,
-            "peak_bytes": most,
-        }
-
-    def _rate(self, game: Game, stage: Stage) -> float:
-        """Samples a second in one stage of the training."""
-        self._enter(game, stage)
-        game.play()
-        started, seen = time.perf_counter(), game.clock.seen
-        for _ in range(REHEARSAL):
-            game.play()
-        game.settle()
-        return (game.clock.seen - seen) / (time.perf_counter() - started)
 
 
 def open_session(

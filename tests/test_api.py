@@ -20,6 +20,7 @@ from gansmith.data import open_data
 from gansmith.engine import checkpoint, memory
 from gansmith.engine.game import Game
 from gansmith.errors import GansmithError, TrainingError
+from gansmith.rehearsal import fitted
 from gansmith.session import fields_from_yaml, fields_to_yaml, open_session
 
 TINY: dict[str, Any] = {"width": 8, "batch": 16, "samples": 160, "tick": 80, "quiet": True, "device": "cpu"}
@@ -142,14 +143,14 @@ def test_a_batch_that_does_not_fit_is_played_in_parts(monkeypatch: pytest.Monkey
     monkeypatch.setattr(Game, "play", bounded)
     monkeypatch.setattr(memory, "limited", lambda device: True)
     session = open_session("gan", "ring8", options={}, given={"width": 8, "batch": 16}, device="cpu")
-    fitting = session.fitted()
+    fitting = fitted(session)
     assert fitting.recipe.accumulate == fitting.config["fields"]["accumulate"] == 4
     told = "accumulate = 4 (automatic: a batch of 16 does not fit into the memory of cpu at once)"
     assert told in " ".join(capsys.readouterr().out.split())
     fitting.game().play()
     limit[0] = 0
     with pytest.raises(GansmithError, match="not even its batch of 16 in 16 parts"):
-        session.fitted()
+        fitted(session)
 
 
 def test_other_errors_are_not_taken_for_a_full_memory() -> None:

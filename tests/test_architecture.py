@@ -22,7 +22,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 ANY = {
     *("core", "objectives", "penalties", "nn", "nets", "data", "engine", "evaluation", "doctor", "explore", "export"),
     *("auto", "places", "recipes", "judging", "doctoring", "session", "api", "scoring", "cli", "__init__"),
-    *("abilities", "diagnosis", "growing", "helpers", "model", "reading", "steering"),
+    *("abilities", "diagnosis", "growing", "helpers", "model", "reading", "rehearsal", "steering"),
 }
 """Every room, except the zoo: nobody imports that by a statement."""
 
@@ -48,7 +48,8 @@ ROOMS: dict[str, set[str]] = {
     "export": {"abilities", "core", "engine"},
     "judging": {"data", "engine", "evaluation", "places"},
     "doctoring": {"recipes", "data", "doctor", "evaluation"},
-    "session": ANY - {"model", "reading", "api", "scoring", "diagnosis", "cli"},
+    "session": ANY - {"model", "reading", "rehearsal", "api", "scoring", "diagnosis", "cli"},
+    "rehearsal": {"core", "engine", "session"},
     "model": ANY - {"api", "reading", "scoring", "diagnosis", "cli"},
     "api": ANY - {"reading", "scoring", "diagnosis", "cli"},
     "scoring": ANY - {"diagnosis", "reading", "cli"},
