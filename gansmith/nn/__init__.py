@@ -4,17 +4,20 @@ from gansmith.nn.conv import PenalisedConv2d
 from gansmith.nn.equalised import EqualisedConv2d, EqualisedLinear
 from gansmith.nn.init import LEAKY_GAIN, fan_in_normal_, glorot_uniform_, normal_
 from gansmith.nn.minibatch import minibatch_std
+from gansmith.nn.modulated import ModulatedConv2d
 from gansmith.nn.norm import norm, pixel_norm
-from gansmith.nn.precision import in_float32
-from gansmith.nn.resample import BinomialDown, BinomialUp, down_average, up_nearest
+from gansmith.nn.precision import in_float32, wide
+from gansmith.nn.resample import BinomialDown, BinomialFilter, BinomialUp, down_average, up_nearest
 from gansmith.nn.spectral import spectral_norm
 
 __all__ = [
     "LEAKY_GAIN",
     "BinomialDown",
+    "BinomialFilter",
     "BinomialUp",
     "EqualisedConv2d",
     "EqualisedLinear",
+    "ModulatedConv2d",
     "PenalisedConv2d",
     "down_average",
     "fan_in_normal_",
@@ -26,4 +29,5 @@ __all__ = [
     "pixel_norm",
     "spectral_norm",
     "up_nearest",
+    "wide",
 ]

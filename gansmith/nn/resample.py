@@ -80,3 +80,29 @@ class BinomialDown(_Binomial):
             return F.conv2d(x, self.kernel(x), stride=2, padding=1, groups=x.shape[1])
 
         return in_float32(filtered, x).to(x.dtype)
+
+
+class BinomialFilter(_Binomial):
+    """(N, C, H, W) -> (N, C, H + 2 padding - 3, W + 2 padding - 3) through the separable filter [1, 3, 3, 1] / 8.
+
+    For convolutions that change the resolution: before one of stride 2, behind a transposed one of stride 2.
+
+    Args:
+        padding: rows and columns of zeros beyond each border.
+        gain: of the whole filter; 4 behind a transposed convolution, for the zeros between its pixels.
+
+    Source: Karras et al. 2020, arXiv:1912.04958, whose filters are [1, 3, 3, 1].
+
+    >>> BinomialFilter(0)(torch.ones(1, 1, 4, 4)).tolist()
+    [[[[1.0]]]]
+    """
+
+    def __init__(self, padding: int, gain: float = 1.0) -> None:
+        super().__init__(gain)
+        self.padding = padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        def filtered(x: Tensor) -> Tensor:
+            return F.conv2d(x, self.kernel(x), padding=self.padding, groups=x.shape[1])
+
+        return in_float32(filtered, x).to(x.dtype)
