@@ -138,7 +138,7 @@ def modulated(layer: nn.Module, x: Tensor, w: Tensor, up: bool = False) -> Tenso
 
 
 def test_generator_is_the_papers() -> None:
-    """Constant, demodulated layers with noise, bias and leaky ReLU times sqrt 2, and the sum of all that becomes RGB."""
+    """Constant, demodulated layers with noise, bias and leaky ReLU times sqrt 2, and the sum of all RGB."""
     G = Generator(8, (3, 28, 28), 28 * 8, 16).eval()
     for name, p in G.named_parameters():
         if name.endswith(("bias", "strength")):

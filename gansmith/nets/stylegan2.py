@@ -53,7 +53,7 @@ def sides(resolution: int) -> list[int]:
     >>> sides(32), sides(28)
     ([4, 8, 16, 32], [7, 14, 28])
     """
-    return sides(resolution // 2) + [resolution] if resolution > 7 else [resolution]
+    return [*sides(resolution // 2), resolution] if resolution > 7 else [resolution]
 
 
 def widths(resolution: int, channel_base: int, channel_max: int) -> list[int]:

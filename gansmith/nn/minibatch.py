@@ -63,7 +63,8 @@ def minibatch_std(x: Tensor, group: int = 4, eps: float = 1e-8) -> Tensor:
     n, c, h, w = x.shape
     size = next(k for k in range(min(group, n), 0, -1) if n % k == 0)
     groups = x.float().view(size, n // size, c, h, w)
-    spread = (groups.var(0, correction=0) + eps).sqrt().mean((1, 2, 3))
+    variance = (groups - groups.mean(0)).square().mean(0)  # Tensor.var over the first axis is many times slower
+    spread = (variance + eps).sqrt().mean((1, 2, 3))
     return torch.cat([x, spread.repeat(size).to(x.dtype).view(n, 1, 1, 1).expand(n, 1, h, w)], 1)
 
 

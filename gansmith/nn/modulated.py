@@ -11,7 +11,7 @@ sample, so that no scaled copy of the activations is written.
 
 Doubling the resolution is a transposed convolution of stride 2 and the filter [1, 3, 3, 1] behind it: 9 products a
 pixel of the small image, where upsampling first takes 36 and one 6x6 kernel with the filter folded in takes 36 too.
-The transposed convolution gets one row and column of zeros more, cut off behind the filter: with even sizes its
+The transposed convolution gives one row and column of zeros more, which the filter leaves out: with even sizes its
 bfloat16 forward is about twice as fast on CPUs (16 to 32 px, 512 channels: 20 ms against 43, one thread).
 
 Styles and demodulation are computed in float32, also under bfloat16 autocast: they are small, and the sum of squares
@@ -58,7 +58,7 @@ def modulated_conv2d(
         style: (N, a), float32 or wider.
         bias: (b,), added to the result.
         demodulate: divide each filter of each sample by its norm.
-        blur: the filter behind a transposed convolution: `BinomialFilter(1, gain=4)`.
+        blur: the filter behind a transposed convolution: `BinomialFilter(1, gain=4, tail=1)`.
         gain: multiplies the result before the bias.
 
     >>> x, weight = torch.ones(1, 2, 1, 1), torch.tensor([3.0, 4.0]).view(1, 2, 1, 1)
@@ -109,7 +109,7 @@ def by_activations(
     blur: Blur | None = None,
     gain: float = 1.0,
 ) -> Tensor:
-    """`modulated_conv2d` with one convolution for all samples, its input scaled by the style, its output demodulated."""
+    """`modulated_conv2d` with one convolution for all samples: input scaled by the style, output demodulated."""
     scale = style if demodulate else gain * style
     y = _convolve(x * scale.to(x.dtype)[:, :, None, None], weight, blur)
     shift = None if bias is None else bias.to(y.dtype).view(1, -1, 1, 1)
@@ -142,9 +142,7 @@ def _convolve(x: Tensor, weight: Tensor, blur: Blur | None, groups: int = 1) -> 
     """An ordinary convolution, or a transposed one of stride 2 with the filter behind it."""
     if blur is None:
         return F.conv2d(x, weight, padding=weight.shape[-1] // 2, groups=groups)
-    height, width = x.shape[2:]
-    y = F.conv_transpose2d(x, weight, stride=2, output_padding=1, groups=groups)
-    return blur(y)[..., : 2 * height, : 2 * width]
+    return blur(F.conv_transpose2d(x, weight, stride=2, output_padding=1, groups=groups))
 
 
 class ModulatedConv2d(nn.Module):
@@ -168,7 +166,7 @@ class ModulatedConv2d(nn.Module):
         self.affine = EqualisedLinear(w_dim, a, bias=1.0)
         self.weight = nn.Parameter(torch.randn(*((a, b) if up else (b, a)), kernel, kernel))
         self.bias = nn.Parameter(torch.zeros(b))
-        self.blur = BinomialFilter(1, gain=4.0) if up else None
+        self.blur = BinomialFilter(1, gain=4.0, tail=1) if up else None
         self.demodulate, self.gain = demodulate, gain if demodulate else gain / sqrt(a * kernel**2)
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:

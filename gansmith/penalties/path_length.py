@@ -32,8 +32,9 @@ def path_length(samples: Tensor, ws: Tensor, mean: Tensor, decay: float = 0.01) 
 
     >>> ws = torch.zeros(1, 1, 2, requires_grad=True)
     >>> samples = (ws @ torch.zeros(2, 4)).view(1, 1, 2, 2)            # J = 0: no length at all, penalty 2^2
-    >>> path_length(samples, ws, torch.tensor(2.0), decay=0.0)[0].round(decimals=3)
-    tensor(4., grad_fn=<RoundBackward1>)
+    >>> penalty, mean = path_length(samples, ws, torch.tensor(2.0), decay=0.0)
+    >>> round(penalty.item(), 3), mean.item()
+    (4.0, 2.0)
     """
     y = torch.randn_like(samples) / sqrt(samples.shape[2] * samples.shape[3])
     slope = None

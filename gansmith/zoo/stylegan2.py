@@ -28,13 +28,13 @@ from gansmith.nets.stylegan2 import noise_keys
 from gansmith.objectives import nonsaturating_d, nonsaturating_g
 from gansmith.penalties import lazy, lazy_adam_rescale, path_length, r1
 
-CIFAR = {"mapping_layers": 2, "path_weight": 0.0, "mixing": 0.0, "blocks": "plain", "group": 32}
+CIFAR: dict[str, Any] = {"mapping_layers": 2, "path_weight": 0.0, "mixing": 0.0, "blocks": "plain", "group": 32}
 
 
-def _preset(batch: int, lr: float, gamma: float, ema: float, channel_base: int = 32768, **more: Any) -> dict[str, Any]:
-    """A preset of the released code; `samples` are its thousands of images."""
-    fields = {"batch": batch, "lr": lr, "gamma": gamma, "ema_half_life": ema, "channel_base": channel_base}
-    return fields | {"mapping_layers": 8, "samples": 25_000_000} | more
+def _preset(batch: int, lr: float, gamma: float, ema: float, **more: Any) -> dict[str, Any]:
+    """A preset of the released code."""
+    common = {"channel_base": 32768, "mapping_layers": 8, "samples": 25_000_000}
+    return common | {"batch": batch, "lr": lr, "gamma": gamma, "ema_half_life": ema} | more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ class StyleGAN2(Styled, Discriminates, Recipe):
     kinds: ClassVar = ("image",)
     ranges: ClassVar = {"betas": (0.0, 0.9999), "mixing": (0.0, 1.0)}
     presets: ClassVar = {
-        "cifar10": _preset(64, 2.5e-3, gamma=0.01, ema=500.0, **CIFAR | {"samples": 100_000_000}),
+        "cifar10": _preset(64, 2.5e-3, gamma=0.01, ema=500.0, samples=100_000_000, **CIFAR),
         "ffhq256": _preset(64, 2.5e-3, gamma=1.0, ema=20.0, channel_base=16384, group=8),
         "ffhq512": _preset(64, 2.5e-3, gamma=0.5, ema=20.0, group=8),
         "ffhq1024": _preset(32, 2e-3, gamma=10.0, ema=10.0),
@@ -118,7 +118,8 @@ class StyleGAN2(Styled, Discriminates, Recipe):
         """Styles (n, layers, w_dim) for training: a share `mixing` of two latents, that change at a random layer."""
         M, layers = nets["M"], int(nets["G"].layers)  # type: ignore[arg-type]
         if not self.mixing:
-            return M(self.draw_latents(n, device))[:, None].expand(-1, layers, -1)  # type: ignore[no-any-return]
+            ws: Tensor = M(self.draw_latents(n, device))[:, None].expand(-1, layers, -1)
+            return ws
         first, second = M(self.draw_latents(2 * n, device)).chunk(2)
         cut = torch.randint(1, layers, (n, 1), device=device)
         late = torch.arange(layers, device=device) >= cut
@@ -140,7 +141,7 @@ class StyleGAN2(Styled, Discriminates, Recipe):
         if self.path_weight and (factor := lazy(clock.round, self.path_every)):
             ws = self.mixed(nets, max(1, self.batch // 2), real.device)
             penalty, mean = path_length(G(ws), ws, G.path_mean)  # type: ignore[arg-type]
-            G.path_mean.copy_(mean)  # type: ignore[operator,union-attr]
+            G.path_mean.copy_(mean)  # type: ignore[operator]
             yield player_g, {"path": factor * self.path_weight * penalty}
         real_logits, fake_logits = D(real), D(fake.detach())
         yield player_d, {"adv": nonsaturating_d(*self.flipped(real_logits, fake_logits))}
