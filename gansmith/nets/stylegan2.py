@@ -65,6 +65,11 @@ def widths(resolution: int, channel_base: int, channel_max: int) -> list[int]:
     return [max(1, min(channel_base // side, channel_max)) for side in sides(resolution)]
 
 
+def act(x: Tensor) -> Tensor:
+    """Leaky ReLU without its factor, in place: x is a layer's fresh output, which no gradient needs."""
+    return F.leaky_relu(x, 0.2, inplace=True)
+
+
 class Mapping(nn.Module):
     """z (N, z_dim) -> w (N, w_dim). In training, `mean` (w_dim,) follows the mean of w.
 
@@ -110,7 +115,7 @@ class Layer(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor, noise: Tensor) -> Tensor:
         h = self.conv(x, w)
-        return F.leaky_relu(h + (noise * self.strength).to(h.dtype), 0.2)
+        return act(h + (noise * self.strength).to(h.dtype))
 
 
 class Generator(nn.Module):
@@ -215,8 +220,8 @@ class Block(nn.Module):
         self.skip = skip if residual else None
 
     def forward(self, x: Tensor) -> Tensor:
-        h = F.leaky_relu(self.conv(x), 0.2)
-        h = F.leaky_relu(self.down(h), 0.2)
+        h = act(self.conv(x))
+        h = act(self.down(h))
         return h if self.skip is None else h + self.skip(x)
 
 
@@ -259,9 +264,9 @@ class Discriminator(nn.Module):
 
     def trunk(self, x: Tensor) -> Tensor:
         """The last hidden features (N, channels of the smallest size)."""
-        h = self.body(F.leaky_relu(self.start(channels_last(x)), 0.2))
-        h = F.leaky_relu(self.conv(minibatch_std(h, self.group)), 0.2)
-        return F.leaky_relu(self.dense(h.flatten(1)), 0.2)
+        h = self.body(act(self.start(channels_last(x))))
+        h = act(self.conv(minibatch_std(h, self.group)))
+        return act(self.dense(h.flatten(1)))
 
     def head(self, h: Tensor) -> Tensor:
         """Logits (N,) of those."""
