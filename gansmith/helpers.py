@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from gansmith.abilities import Conditioned, Discriminates, Generates, one_hot
 from gansmith.core import Clock, Data, DataSpec, Helpers, Move, Nets, Recipe
 from gansmith.errors import GansmithError
-from gansmith.nn import EqualisedConv2d, EqualisedLinear
+from gansmith.nn import EqualisedConv2d, EqualisedLinear, ModulatedConv2d
 from gansmith.nn.recompute import recompute_
 from gansmith.nn.virtual import VirtualBatch, virtual_batch_norm_
 
@@ -31,8 +31,9 @@ PAST = "past"
 
 WEIGHTED = (
     *(nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d),
-    *(EqualisedLinear, EqualisedConv2d),
+    *(EqualisedConv2d, EqualisedLinear, ModulatedConv2d),
 )
+"""Layers with weights."""
 
 
 def switched_on(recipe: Recipe) -> list[str]:
@@ -179,9 +180,14 @@ def _flat(net: nn.Module) -> Tensor:
     return torch.cat([p.flatten() for p in net.parameters() if p.requires_grad])
 
 
+def weighted(net: nn.Module) -> list[nn.Module]:
+    """Its layers with weights, in order; what such a layer is made of does not count."""
+    return [net] if isinstance(net, WEIGHTED) else [layer for child in net.children() for layer in weighted(child)]
+
+
 def _drop_hidden(G: nn.Module, p: float) -> None:
     """Dropout on what each layer with weights but the first is given, in training."""
-    for layer in [m for m in G.modules() if isinstance(m, WEIGHTED)][1:]:
+    for layer in weighted(G)[1:]:
         layer.register_forward_pre_hook(partial(_drop, p))
 
 

@@ -248,7 +248,7 @@ def _pooled(h: Tensor) -> Tensor:
 def _inputs(net: nn.Module) -> Iterator[list[Tensor]]:
     """What goes into each layer with weights, in the order of their calls."""
     caught: list[Tensor] = []
-    layers = [m for m in net.modules() if isinstance(m, helpers.WEIGHTED)]
+    layers = helpers.weighted(net)
     handles = [m.register_forward_pre_hook(lambda _, given: caught.append(given[0])) for m in layers]
     try:
         yield caught

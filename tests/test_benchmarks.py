@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from gansmith.nets import dcgan
+from gansmith.nets import dcgan, stylegan2
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 WEIGHTED = (torch.nn.Conv2d, torch.nn.Linear, torch.nn.Embedding)
@@ -99,6 +99,24 @@ def test_rival_discriminator_computes_the_same(norm: str) -> None:
     torch.testing.assert_close(net(x), ours(x), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("grouped", [True, False])
+def test_rival_stylegan2_computes_the_same(grouped: bool) -> None:
+    """Same weights: same images of the same styles, and same logits. Its filters of doubling layers lie transposed."""
+    plain = load("_plain_stylegan2")
+    G, D = stylegan2.Generator(8, (3, 16, 16), 128, 16), stylegan2.Discriminator((3, 16, 16), 128, 16)
+    rival_g, rival_d = plain.Generator(3, [16, 16, 8], 8, 0, grouped), plain.Discriminator(3, [16, 16, 8])
+    for ours, rival in ((G, rival_g), (D, rival_d)):
+        for p, q in zip(ours.parameters(), rival.parameters(), strict=True):
+            q.data.copy_(p.data if p.shape == q.shape or p.ndim < 4 else p.data.transpose(0, 1))
+    for i, layer in enumerate(G.body):
+        if i % 2:  # doubling
+            rival_g.layers[i].conv.weight.data.copy_(layer.conv.weight.data.transpose(0, 1))
+    ws = torch.randn(4, G.layers, 8)
+    torch.testing.assert_close(rival_g(ws), G(ws), rtol=1e-3, atol=1e-4)
+    x = torch.rand(4, 3, 16, 16)
+    torch.testing.assert_close(rival_d(x).squeeze(1), D(x), rtol=1e-3, atol=1e-4)
+
+
 def test_rival_sampler_draws_the_same_images() -> None:
     sampling = load("sampling")
     gan = sampling.fresh(width=4)
@@ -176,6 +194,8 @@ def test_examples(name: str) -> None:
         "step",
         "sampling",
         "data",
+        "modulated",
+        "stylegan2",
         "evaluation_frechet",
         "evaluation_kernel",
         "evaluation_manifold",

@@ -55,6 +55,7 @@ SMALL = {
     "wgan_gp": Small({"width": 8, "n_critic": 2}, still=("D.out.bias",)),
     "dragan": Small({"width": 8}),
     "dcgan": Small({"width": 8}),
+    "stylegan2": Small({"w_dim": 6, "mapping_layers": 2, "channel_base": 64, "channel_max": 8}),
     "sngan": Small({"width": 12, "n_critic": 2}, px=28, still=("D.out.bias",)),
     "r3gan": Small({"widths": (16, 8), "group": 8}, still=("D.out.bias",)),
     "cgan": Small({"width": 8, "num_classes": CLASSES, "mismatch": 0.5}),

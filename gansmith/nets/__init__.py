@@ -5,7 +5,7 @@ Generators map z (N, z_dim) to images (N, C, H, W) or points (N, D); discriminat
 double backward.
 """
 
-from gansmith.nets import dcgan, mlp, r3gan, sngan
+from gansmith.nets import dcgan, mlp, r3gan, sngan, stylegan2
 from gansmith.nets.pair import pair
 
-__all__ = ["dcgan", "mlp", "pair", "r3gan", "sngan"]
+__all__ = ["dcgan", "mlp", "pair", "r3gan", "sngan", "stylegan2"]

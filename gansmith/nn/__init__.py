@@ -5,9 +5,10 @@ from gansmith.nn.conv import PenalisedConv2d
 from gansmith.nn.equalised import EqualisedConv2d, EqualisedLinear
 from gansmith.nn.init import LEAKY_GAIN, fan_in_normal_, glorot_uniform_, normal_, orthogonal_
 from gansmith.nn.minibatch import minibatch_std
+from gansmith.nn.modulated import ModulatedConv2d
 from gansmith.nn.norm import norm, pixel_norm
-from gansmith.nn.precision import in_float32
-from gansmith.nn.resample import BinomialDown, BinomialUp, binomial_blur, down_average, up_nearest
+from gansmith.nn.precision import in_float32, wide
+from gansmith.nn.resample import BinomialDown, BinomialFilter, BinomialUp, binomial_blur, down_average, up_nearest
 from gansmith.nn.rescaled import convolved_down, up_convolved
 from gansmith.nn.spectral import spectral_norm
 from gansmith.nn.standing import standing_statistics_
@@ -15,9 +16,11 @@ from gansmith.nn.standing import standing_statistics_
 __all__ = [
     "LEAKY_GAIN",
     "BinomialDown",
+    "BinomialFilter",
     "BinomialUp",
     "EqualisedConv2d",
     "EqualisedLinear",
+    "ModulatedConv2d",
     "PenalisedConv2d",
     "SelfAttention",
     "binomial_blur",
@@ -35,4 +38,5 @@ __all__ = [
     "standing_statistics_",
     "up_convolved",
     "up_nearest",
+    "wide",
 ]

@@ -40,7 +40,7 @@ class EqualisedLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         bias = None if self.bias is None else self.bias * self.rate
-        return F.linear(x, self.weight * self.scale, bias)
+        return F.linear(*_scaled(x, self.weight, self.scale), bias)
 
     def extra_repr(self) -> str:
         b, a = self.weight.shape
@@ -55,17 +55,34 @@ class EqualisedConv2d(nn.Module):
         kernel: side of the filter, odd.
         gain: of the initial scale gain / sqrt(a * kernel^2).
         bias: whether it has one, from 0.
+        stride: step of the filter.
+        padding: rows and columns of zeros beyond each border; None = kernel // 2, which keeps the size at stride 1.
     """
 
-    def __init__(self, a: int, b: int, kernel: int, gain: float = SQRT2, bias: bool = True) -> None:
+    def __init__(
+        self,
+        a: int,
+        b: int,
+        kernel: int,
+        gain: float = SQRT2,
+        bias: bool = True,
+        stride: int = 1,
+        padding: int | None = None,
+    ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(b, a, kernel, kernel))
         self.bias = nn.Parameter(torch.zeros(b)) if bias else None
-        self.scale, self.padding = gain / sqrt(a * kernel**2), kernel // 2
+        self.scale, self.stride = gain / sqrt(a * kernel**2), stride
+        self.padding = kernel // 2 if padding is None else padding
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.weight * self.scale, self.bias, padding=self.padding)
+        return F.conv2d(*_scaled(x, self.weight, self.scale), self.bias, self.stride, self.padding)
 
     def extra_repr(self) -> str:
         b, a, kernel, _ = self.weight.shape
         return f"{a}, {b}, {kernel}, scale={self.scale:.4g}"
+
+
+def _scaled(x: Tensor, weight: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+    """Both, the smaller one times the scale: their product is the same, and one pass over the larger is saved."""
+    return (x * scale, weight) if x.numel() < weight.numel() else (x, weight * scale)

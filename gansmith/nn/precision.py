@@ -21,4 +21,9 @@ def in_float32(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     if x.device.type == "meta":  # knows no autocast
         return f(x.to(torch.promote_types(x.dtype, torch.float32)))
     with torch.autocast(x.device.type, enabled=False):
-        return f(x.to(torch.promote_types(x.dtype, torch.float32)))
+        return f(wide(x))
+
+
+def wide(x: Tensor) -> Tensor:
+    """x in float32, or in its own type if that is wider."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))

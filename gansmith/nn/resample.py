@@ -45,8 +45,8 @@ class _Binomial(nn.Module):
         self.register_buffer("taps", gain * torch.outer(line, line), persistent=False)
 
     def kernel(self, x: Tensor) -> Tensor:
-        """The same 4x4 filter for each channel of x, in x's dtype."""
-        return self.taps.to(x.dtype).expand(x.shape[1], 1, 4, 4)
+        """The same filter for each channel of x, in x's dtype."""
+        return self.taps.to(x.dtype).expand(x.shape[1], 1, *self.taps.shape)
 
 
 class BinomialUp(_Binomial):
@@ -96,3 +96,32 @@ def binomial_blur(x: Tensor) -> Tensor:
         return F.conv2d(x, torch.outer(line, line).expand(x.shape[1], 1, 3, 3), padding=1, groups=x.shape[1])
 
     return in_float32(filtered, x).to(x.dtype)
+
+
+class BinomialFilter(_Binomial):
+    """(N, C, H, W) -> (N, C, H + p, W + p), p = 2 padding - 3 - tail, through the separable filter [1, 3, 3, 1] / 8.
+
+    For convolutions that change the resolution: before one of stride 2, behind a transposed one of stride 2.
+
+    Args:
+        padding: rows and columns of zeros beyond each border.
+        gain: of the whole filter; 4 behind a transposed convolution, for the zeros between its pixels.
+        tail: zeros behind the taps: so many rows and columns less come out at the end. That costs less than cutting
+            them off, whose gradient would be copied twice.
+
+    Source: Karras et al. 2020, arXiv:1912.04958, whose filters are [1, 3, 3, 1].
+
+    >>> BinomialFilter(0)(torch.ones(1, 1, 4, 4)).tolist()
+    [[[[1.0]]]]
+    """
+
+    def __init__(self, padding: int, gain: float = 1.0, tail: int = 0) -> None:
+        super().__init__(gain)
+        self.register_buffer("taps", F.pad(self.taps, (0, tail, 0, tail)), persistent=False)
+        self.padding = padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        def filtered(x: Tensor) -> Tensor:
+            return F.conv2d(x, self.kernel(x), padding=self.padding, groups=x.shape[1])
+
+        return in_float32(filtered, x).to(x.dtype)

@@ -2,6 +2,7 @@
 
 from gansmith.penalties.gradients import dragan, gradient_square, r1, r2, wgan_gp
 from gansmith.penalties.lazy import lazy, lazy_adam_rescale
+from gansmith.penalties.path_length import path_length
 from gansmith.penalties.weights import clip_weights_, drift, orthogonal
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "lazy",
     "lazy_adam_rescale",
     "orthogonal",
+    "path_length",
     "r1",
     "r2",
     "wgan_gp",

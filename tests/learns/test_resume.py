@@ -34,6 +34,7 @@ TINY = {
     "dragan": "--width 8",
     "dcgan": "--width 8",
     "sngan": "--width 8",
+    "stylegan2": "--w-dim 32 --channel-base 224 --channel-max 16",
     "r3gan": "--widths 32 16 8 --group 8",
 }
 
