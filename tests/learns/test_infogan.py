@@ -21,9 +21,8 @@ from gansmith.evaluation.features.choose import choose_extractor
 from gansmith.model import GAN
 from gansmith.places import cache_folder
 
-SAMPLES, DRAWN = 240_000, 2000
-SMALL: dict[str, Any] = {"resolution": 16, "width": 32, "z_dim": 12, "samples": SAMPLES, "quiet": True}
-"""With the published 62 noise numbers codes stand for styles more often, and two digits share one."""
+SAMPLES, DRAWN = 320_000, 2000
+SMALL: dict[str, Any] = {"resolution": 16, "width": 32, "z_dim": 24, "samples": SAMPLES, "quiet": True}
 MATCHED, MONOTONE = 0.8, 0.8
 VALUES = torch.linspace(-1, 1, 9)
 
