@@ -111,6 +111,10 @@ class R3GAN(Generates, Discriminates, Recipe):
     def half_life(self, clock: Clock) -> float:
         return 1000 * clock.cosine(0.0, self.ema_half_life, self.anneal)
 
+    @property
+    def boundary(self) -> float | None:
+        return None
+
     def round(self, nets: Nets, data: Data, clock: Clock) -> Iterator[Move]:
         G, D = nets["G"], nets["D"]
         share = self.anneal
