@@ -84,10 +84,10 @@ def changed(x: Tensor, way: str) -> Tensor:
     return diffaugment(x) if way == "diffaugment" else augmented(x, STRENGTH)
 
 
-def tell(way: str) -> Classifier:
-    """A classifier of plain (0) and changed (1) images, trained on 4,000 that no GAN learned."""
+def tell(way: str, plain: Tensor) -> Classifier:
+    """A classifier of plain (0) and changed (1) images."""
     torch.manual_seed(0)
-    net, x = Classifier(), digits()[1][:4_000]
+    net, x = Classifier(), plain
     net.head = torch.nn.Linear(128, 2)
     optim = torch.optim.Adam(net.parameters(), 1e-3)
     for _ in range(8):
@@ -105,18 +105,31 @@ def plain_share(net: Classifier, x: Tensor) -> float:
         return float(torch.cat([net(part).argmax(1) == 0 for part in x.split(500)]).double().mean())
 
 
+def inverted(x: Tensor) -> float:
+    """The share of digits on a light ground."""
+    rim = torch.cat([x[:, :, :2].flatten(1), x[:, :, -2:].flatten(1)], 1)
+    return float((rim.median(1).values > -0.5).double().mean())
+
+
 @pytest.mark.parametrize("way", ["ada", "diffaugment"])
 def test_samples_look_unchanged(way: str, tmp_path: Path) -> None:
-    """As many of them look plain as of new images, to within a tenth. Where only the real images were changed, G
-    draws changed ones."""
+    """The share of samples that a classifier takes for changed ones is at most a third of what it is where only the
+    real images were changed, and G draws changed ones. (It is above that of a GAN without: a changed image says less,
+    so G is younger after as many samples.) Hardly a sample is black on white, as one in seven changed images is."""
     learned, new = digits()
-    net = tell(way)
-    usual, seen_through = plain_share(net, new[4_000:]), plain_share(net, changed(new[4_000:], way).clamp(-1, 1))
-    fields = WAYS[way] | ({"augment_p": STRENGTH} if way == "ada" else {})
-    fields.pop("augment_ksamples", None)
-    fair = plain_share(net, drawn(saved(learned, tmp_path / "plain.npz"), tmp_path / "fair", 0, **fields))
+    folder = saved(learned, tmp_path / "plain.npz")
+    made = drawn(folder, tmp_path / "without", 0)  # the faults of a young generator are no signs of a change
+    net = tell(way, torch.cat([new[:4_000], made[:2_000]]))
+    usual, seen_through = plain_share(net, made[2_000:]), plain_share(net, changed(new[4_000:], way).clamp(-1, 1))
+    fields: dict[str, Any] = {"augment": way} | ({"augment_p": STRENGTH} if way == "ada" else {})
+    samples = drawn(folder, tmp_path / "fair", 0, **fields)
+    fair = plain_share(net, samples)
     leaky_data = saved(torch.cat([changed(learned, way) for _ in range(10)]), tmp_path / "changed.npz")
     leaky = plain_share(net, drawn(leaky_data, tmp_path / "leaky", 0))
-    print(f"{way}: plain of new {usual:.3f}, of changed {seen_through:.3f}, of samples {fair:.3f}, leaking {leaky:.3f}")
+    print(
+        f"{way}: plain of samples without {usual:.3f}, with {fair:.3f}, leaking {leaky:.3f}; changed {seen_through:.3f}"
+    )
     assert usual > 0.8 > 0.3 > seen_through, "the classifier must tell them apart"
-    assert abs(fair - usual) < 0.1 and leaky < usual - 0.3
+    assert leaky < usual - 0.3 and usual - fair < (usual - leaky) / 3
+    if way == "ada":
+        assert inverted(samples) < 0.005 < 0.1 < inverted(changed(new, way))
