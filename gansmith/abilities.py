@@ -242,6 +242,13 @@ class Discriminates:
     critic: ClassVar[str] = "D"
     packs: ClassVar[bool] = True
 
+    @property
+    def boundary(self) -> float | None:
+        """The logit above which D takes a sample to be real; None where only differences of logits mean anything.
+
+        That is so of Wasserstein and relativistic costs: a constant added to all logits changes nothing."""
+        return 0.0
+
     def logits(self, nets: Nets, x: Tensor, cond: Tensor | None = None) -> Tensor:
         """Logits (N,) of samples x (N, ...): higher for what D takes to be real.
 

@@ -32,6 +32,9 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "dropout_g": (0.0, 0.9),
     "smoothing": (0.0, 0.5),
     "label_flips": (0.0, 0.5),
+    "augment_p": (0.0, 1.0),
+    "augment_ksamples": (0.001, math.inf),
+    "augment_ceiling": (0.0, 1.0),
 }
 """Of the fields that all recipes share; a recipe's own `ranges` come before them."""
 
@@ -174,6 +177,11 @@ class Helpers:
             (arXiv:1606.03498).
         dropout_g: share of G's hidden activations that are dropped in training; samples are drawn without.
         label_flips: share of the real and of the generated samples that D's cost takes for the other kind.
+        augment: change all images that D sees, for small data sets: "ada" (arXiv:2006.06676: pixels, geometry,
+            colours), "ada-full" (its other transformations as well), "diffaugment" (arXiv:2006.10738) or "none".
+        augment_p: fixed chance of each of ada's transformations; by default it follows how far D over-fits.
+        augment_ksamples: real samples in thousands in which that chance can go from 0 to 1.
+        augment_ceiling: that chance goes no higher.
     """
 
     feature_matching: float = 0.0
@@ -183,6 +191,10 @@ class Helpers:
     virtual_batch_norm: bool = False
     dropout_g: float = 0.0
     label_flips: float = 0.0
+    augment: Literal["none", "ada", "ada-full", "diffaugment"] = "none"
+    augment_p: float | None = None
+    augment_ksamples: float = 500.0
+    augment_ceiling: float = 0.85
 
     def flipped(self, real_logits: Tensor, fake_logits: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (N,) of real and of generated samples for D's cost, a share `label_flips` of them exchanged."""

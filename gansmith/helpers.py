@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gansmith import augmenting
 from gansmith.abilities import Conditioned, Discriminates, Generates, one_hot
 from gansmith.core import Clock, Data, DataSpec, Helpers, Move, Nets, Recipe
 from gansmith.errors import GansmithError
@@ -54,14 +55,15 @@ def assemble(recipe: Recipe, data: DataSpec) -> Nets:
     if not on:
         return nets
     _refuse(recipe, on)
+    augmenting.refuse(recipe, data)
     if recipe.feature_matching and isinstance(recipe, Discriminates) and not hasattr(nets[recipe.critic], "trunk"):
         raise GansmithError(
             f"feature_matching needs a discriminator with a method trunk(x), its last hidden features; "
             f"{type(nets[recipe.critic]).__name__} has none."
         )
-    if isinstance(recipe, Discriminates) and {"pack", "instance_noise"} & set(on):
+    if isinstance(recipe, Discriminates) and {"pack", "instance_noise", "augment"} & set(on):
         D = recipe.build(_packed(data, recipe.pack))[recipe.critic] if recipe.pack > 1 else nets[recipe.critic]
-        nets[recipe.critic] = Judge(D, recipe.pack)
+        nets[recipe.critic] = Judge(D, recipe.pack, augmenting.augmentation(recipe))
     if isinstance(recipe, Generates):
         G = recipe.generators[-1]
         if recipe.virtual_batch_norm:
@@ -82,7 +84,7 @@ def _refuse(recipe: Recipe, on: list[str]) -> None:
     """Say which helper this recipe cannot use."""
     name = type(recipe).__name__
     for_d, for_g = (
-        {"pack", "instance_noise", "feature_matching"},
+        {"pack", "instance_noise", "feature_matching", "augment"},
         {"virtual_batch_norm", "dropout_g", "feature_matching"},
     )
     if (wrong := for_d & set(on)) and not isinstance(recipe, Discriminates):
@@ -105,13 +107,14 @@ def _packed(data: DataSpec, m: int) -> DataSpec:
 
 
 class Judge(nn.Module):
-    """A discriminator that sees m samples as one, and noise on them while it trains.
+    """A discriminator that sees m samples as one; while it trains, each of them augmented and with noise on it.
 
     Logits are (N / m,): of rows 0 to m - 1, m to 2 m - 1 and so on; rows left over at the end are not judged.
 
     Args:
         D: for samples of m times the channels.
         pack: m.
+        augment: what each sample goes through first, drawn anew at every call.
 
     Source: PacGAN, Lin et al. 2018, arXiv:1712.04086, section 3; instance noise, Sonderby et al. 2017,
         arXiv:1610.04490, appendix C.
@@ -119,9 +122,9 @@ class Judge(nn.Module):
 
     level: Tensor
 
-    def __init__(self, D: Any, pack: int = 1) -> None:
+    def __init__(self, D: Any, pack: int = 1, augment: nn.Module | None = None) -> None:
         super().__init__()
-        self.D, self.pack = D, pack
+        self.D, self.pack, self.augment = D, pack, augment
         self.register_buffer("level", torch.zeros(()))
 
     def forward(self, x: Tensor, *rest: Tensor) -> Any:
@@ -138,11 +141,25 @@ class Judge(nn.Module):
 
     def _seen(self, x: Tensor) -> Tensor:
         if self.training:
+            x = x if self.augment is None else self.augment(x)
             x = x + self.level * torch.randn_like(x)
         if self.pack == 1:
             return x
         n = len(x) // self.pack
         return x[: n * self.pack].reshape(n, self.pack * x.shape[1], *x.shape[2:])
+
+
+@contextmanager
+def plain(nets: Nets) -> Iterator[None]:
+    """Let D see samples as they are, without noise or augmentation; its layers stay in the mode they are in."""
+    judges = [(net, net.training) for net in nets.modules() if isinstance(net, Judge)]
+    try:
+        for judge, _ in judges:
+            judge.training = False
+        yield
+    finally:
+        for judge, mode in judges:
+            judge.training = mode
 
 
 class Past(nn.Module):
@@ -220,10 +237,14 @@ def _helped(recipe: Recipe, nets: Nets, data: Data, clock: Clock) -> Iterator[Mo
     if isinstance(recipe, Discriminates) and isinstance(judge := nets[recipe.critic], Judge):
         judge.level.fill_(recipe.instance_noise * (1 - clock.progress))
     past = nets[PAST] if recipe.historical_averaging else None
+    ada = augmenting.started(recipe, nets, clock)
     G = recipe.generators[-1] if isinstance(recipe, Generates) else ""
+    D = recipe.critic if isinstance(recipe, Discriminates) else ""
     with _outputs(nets[G] if recipe.feature_matching else None) as drawn:
         for player, terms in recipe.round(nets, watched, clock):
             extra = {}
+            if ada is not None and ada.look is None and D in player.nets:  # before D learns of it
+                ada.look = augmenting.mean_sign(recipe, nets, watched.last)
             if recipe.feature_matching and G in player.nets:
                 extra["feature_matching"] = recipe.feature_matching * _feature_distance(
                     recipe, nets, watched, drawn[-1]

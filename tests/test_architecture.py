@@ -22,7 +22,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 ANY = {
     *("core", "objectives", "penalties", "nn", "nets", "data", "engine", "evaluation", "doctor", "explore", "export"),
     *("auto", "places", "recipes", "judging", "doctoring", "session", "api", "scoring", "cli", "__init__"),
-    *("abilities", "diagnosis", "growing", "helpers", "model", "reading", "rehearsal", "steering"),
+    *("abilities", "augmenting", "diagnosis", "growing", "helpers", "model", "reading", "rehearsal", "steering"),
 }
 """Every room, except the zoo: nobody imports that by a statement."""
 
@@ -38,12 +38,13 @@ ROOMS: dict[str, set[str]] = {
     "nn": set(),
     "nets": {"nn"},
     "data": {"core", "places"},
-    "helpers": {"abilities", "core", "nn"},
     "growing": {"abilities", "auto", "core", "nets"},
     "zoo": {"abilities", "auto", "core", "growing", "objectives", "penalties", "nn", "nets", "data"},
-    "engine": {"abilities", "core", "helpers"},
+    "augmenting": {"abilities", "core", "nn"},
+    "helpers": {"abilities", "augmenting", "core", "nn"},
+    "engine": {"abilities", "augmenting", "core", "helpers"},
     "evaluation": {"engine", "places"},
-    "doctor": {"abilities", "core", "evaluation", "engine"},
+    "doctor": {"abilities", "core", "evaluation", "engine", "helpers"},
     "explore": {"abilities", "core", "engine", "evaluation"},
     "export": {"abilities", "core", "engine"},
     "judging": {"data", "engine", "evaluation", "places"},
@@ -61,7 +62,7 @@ ROOMS: dict[str, set[str]] = {
 }
 """Which rooms of gansmith a room may import, besides itself. All may import `errors`, which imports none."""
 
-ONLY_TORCH = {"abilities", "core", "growing", "helpers", "objectives", "penalties", "nn", "nets", "zoo"}
+ONLY_TORCH = {"abilities", "augmenting", "core", "growing", "helpers", "objectives", "penalties", "nn", "nets", "zoo"}
 """Rooms whose only library, besides the standard one, is torch."""
 
 DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml", "lightning": "lightning-fabric", "sklearn": "scikit-learn"}

@@ -29,6 +29,10 @@ ON: dict[str, Any] = {
     "virtual_batch_norm": True,
     "dropout_g": 0.2,
     "label_flips": 0.5,
+    "augment": "ada",
+    "augment_p": 0.3,
+    "augment_ksamples": 100.0,
+    "augment_ceiling": 0.5,
 }
 OFF = {f.name: f.default for f in fields(Helpers)}
 POINTS = [name for name in recipes.names() if "points" in recipes.find(name).kinds]
@@ -73,6 +77,10 @@ def test_every_recipe_plays_with_it_and_goes_on_exactly(name: str, helper: str) 
         whole, first = game(recipe), game(recipe)
     except GansmithError as error:
         words = {"virtual_batch_norm": "this G has none: leave it out.", "pack": "so none can be packed."}
+        words["augment"] = "holds points data: leave it out."  # with images: test_augmenting.py
+        words |= dict.fromkeys(
+            ("augment_p", "augment_ksamples", "augment_ceiling"), "but augment is none: leave it out."
+        )
         assert helper in words and str(error).endswith(words[helper]), error
         return
     plain = game(replace(recipe, **{helper: OFF[helper]}))

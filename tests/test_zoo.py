@@ -19,7 +19,7 @@ import gansmith
 from gansmith import recipes
 from gansmith.abilities import Discriminates, Generates
 from gansmith.cli.parse import explain
-from gansmith.core import DataSpec, Helpers, Player, Recipe, Terms
+from gansmith.core import DataSpec, Player, Recipe, Terms
 from gansmith.data import Dataset, Stream, open_data
 from gansmith.engine import checkpoint
 from gansmith.engine.game import Game
@@ -120,9 +120,9 @@ class Watched(Game):
 
     moves: list[tuple[Player, Terms, set[str]]]
 
-    def _step(self, player: Player, terms: Terms) -> None:
+    def _step(self, player: Player, terms: Terms, rest: Any) -> None:
         before = {k: v.detach().clone() for k, v in self.nets.named_parameters()}
-        super()._step(player, terms)
+        super()._step(player, terms, rest)
         moved = {k for k, v in self.nets.named_parameters() if not torch.equal(v, before[k])}
         self.moves.append((player, terms, moved))
 
@@ -210,7 +210,7 @@ def test_one_sample_a_move_is_enough(name: str, cache: Path) -> None:
 
 def choices(cls: type[Recipe]) -> list[tuple[str, Any]]:
     """Every value of every field of its own that is a word or a switch."""
-    hints, shared = get_type_hints(cls), {f.name for f in dataclasses.fields(Helpers)}
+    hints, shared = get_type_hints(cls), {f.name for f in dataclasses.fields(Recipe)}
     own = [f.name for f in dataclasses.fields(cls) if f.name not in shared]
     words = [(name, v) for name in own for v in get_args(hints[name]) if is_word(hints[name])]
     return words + [(name, v) for name in own if hints[name] is bool for v in (False, True)]

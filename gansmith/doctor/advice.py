@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from gansmith.doctor.findings import Change
@@ -35,12 +36,14 @@ def advise(
         kind: variant of the problem.
         data: kind of the data, "image" or "points".
     """
+    if problem == "augmentation-leak" and kind == "ceiling":
+        return _few_data(fields, facts)
     if problem in ELSEWHERE:
         return ELSEWHERE[problem]
     if problem == "under-training":
         return _set("Train on", fields, midway=True, samples=2 * int(fields.get("samples") or 500_000))
     if problem in ("memorisation", "d-overfitting"):
-        return _few_data(fields, facts)
+        return _few_data(fields, facts, _augmented(fields, data))
     return next(_changes(problem, fields, data))
 
 
@@ -92,17 +95,27 @@ def _standing_out(problem: str, fields: Mapping[str, Any], data: str) -> Iterato
         yield _set(text, fields, z_dim=64 if data == "image" else 4)
 
 
-def _few_data(fields: Mapping[str, Any], facts: Mapping[str, float]) -> Change:
-    """For a D or G that knows its data by heart."""
+def _augmented(fields: Mapping[str, Any], data: str) -> str:
+    """The flag to try as well, where images are not augmented."""
+    if data != "image" or fields.get("augment") != "none":
+        return ""
+    return " Images can be augmented, too: --augment diffaugment."
+
+
+def _few_data(fields: Mapping[str, Any], facts: Mapping[str, float], more: str = "") -> Change:
+    """For a D or G that knows its data by heart; `more` is said behind."""
     count = facts.get("count", 0)
     if count and count < 1000:
         return Change(
             f"Collect more data: {count:.0f} samples are too few for any GAN; until then use the checkpoint with the "
-            "best score, not the last (gansmith train ... --evaluate-every keeps it)."
+            "best score, not the last (gansmith train ... --evaluate-every keeps it)." + more
         )
     if "gamma" in fields:
-        return _penalty("Hold D tighter", fields, 4 * (fields["gamma"] or _usual(fields)))
-    return Change("Collect more data, or stop at the checkpoint with the best score (--evaluate-every keeps it).")
+        change = _penalty("Hold D tighter", fields, 4 * (fields["gamma"] or _usual(fields)))
+        return replace(change, words=change.words + more)
+    return Change(
+        "Collect more data, or stop at the checkpoint with the best score (--evaluate-every keeps it)." + more
+    )
 
 
 def _usual(fields: Mapping[str, Any]) -> float:

@@ -274,14 +274,9 @@ def oscillation(course: Course, limits: Limits) -> Case:
 
 
 def d_overfitting(course: Course, limits: Limits) -> Case:
+    above = "D ranks a training sample above a held-out one in {value} of all pairs; {reference} is right."
     numbers = [
-        Number(
-            "memory",
-            last(course["memory"]),
-            0.5,
-            "D ranks a training sample above a held-out one in {value} of all pairs; {reference} is right.",
-            True,
-        ),
+        Number("memory", last(course["memory"]), 0.5, above, True),
         Number("count", course.history.facts.get("count", float("nan")), None, "There are {value} training samples."),
     ]
     return Case(
@@ -324,15 +319,13 @@ def memorisation(course: Course, limits: Limits) -> Case:
 def augmentation_leak(course: Course, limits: Limits) -> Case:
     leaks = {n: last(course[f"leak_{n}"]) for n in ("hflip", "vflip", "turned")}
     name = max(leaks, key=lambda n: np.nan_to_num(leaks[n], nan=-1.0))
+    if last(course.at_ceiling) == 1 and not leaks[name] >= limits.leak:
+        return _at_ceiling(course)
+    p = last(course["augment_p"])
     how = {"hflip": "mirrored left to right", "vflip": "upside down", "turned": "turned by 180 degrees"}[name]
     numbers = [
         Number(f"leak_{name}", leaks[name], 0.0, f"{{value}} more of the samples than of real ones look {how}.", True),
-        Number(
-            "augment_p",
-            last(course["augment_p"]),
-            0.8,
-            "The augmentation's strength p is {value}; above {reference} it leaks.",
-        ),
+        Number("augment_p", p, 0.8, "The augmentation's strength p is {value}; above {reference} it leaks."),
     ]
     return Case(
         "augmentation leak: the samples show what was done to D's input",
@@ -344,15 +337,28 @@ def augmentation_leak(course: Course, limits: Limits) -> Case:
     )
 
 
-def under_training(course: Course, limits: Limits) -> Case:
+def _at_ceiling(course: Course) -> Case:
+    """An augmentation that would grow further if it might."""
+    p, r = last(course["augment_p"]), last(course["augment/r"])
     numbers = [
-        Number(
-            "gain",
-            last(course.gain),
-            None,
-            "Over the last four ticks the quality of the samples rose by {value}.",
-            True,
-        ),
+        Number("augment_p", p, None, "The augmentation's strength p is {value}: its ceiling."),
+        Number("augment/r", r, 0.6, "D's logits of real samples have the mean sign {value}; {reference} is aimed at."),
+    ]
+    return Case(
+        "augmentation at its ceiling: D over-fits in spite of it",
+        "warning",
+        _known(numbers),
+        "At this strength D still knows nearly all real samples. More of it would leak into what G draws.",
+        "augment/p must come down from its ceiling.",
+        "Karras et al. 2020, arXiv:2006.06676, sections 2.2 and 3",
+        kind="ceiling",
+    )
+
+
+def under_training(course: Course, limits: Limits) -> Case:
+    rose = "Over the last four ticks the quality of the samples rose by {value}."
+    numbers = [
+        Number("gain", last(course.gain), None, rose, True),
         _covered(course),
     ]
     return Case(

@@ -37,6 +37,14 @@ class Course:
         return self.history[name]
 
     @cached_property
+    def at_ceiling(self) -> Column:
+        """1 where the strength of an adaptive augmentation has reached its ceiling, 0 elsewhere; NaN without one."""
+        fields, p = self.history.fields, self["augment_p"]
+        if not str(fields.get("augment")).startswith("ada") or fields.get("augment_p") is not None:
+            return np.full(len(p), np.nan)
+        return np.where(np.isfinite(p), p >= float(fields.get("augment_ceiling", 1.0)) - 1e-3, np.nan)
+
+    @cached_property
     def distance(self) -> Column:
         """KID to the data, as a share of what it was at the first tick (an untrained generator when that is 0)."""
         kid = self["kid"]

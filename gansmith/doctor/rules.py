@@ -223,11 +223,11 @@ def memorisation(course: Course, limits: Limits) -> Column:
 
 
 def augmentation_leak(course: Course, limits: Limits) -> Column:
-    """Samples look mirrored, or the augmentation grows without end."""
+    """Samples look mirrored, or the augmentation grows without end, or would if it might."""
     leaks = either(*(over(course[f"leak_{name}"], limits.leak) for name in ("hflip", "vflip", "turned")))
     p = course["augment_p"]
     rising = both(over(p, 0.8), np.where(p > shifted(p, 3), 1.0, 0.0))
-    return lasting(either(leaks, rising))
+    return lasting(either(leaks, rising, 1.5 * course.at_ceiling))
 
 
 def under_training(course: Course, limits: Limits) -> Column:

@@ -24,6 +24,7 @@ from gansmith.evaluation.copying import mann_whitney_z
 from gansmith.evaluation.kernel import kernel_estimate
 from gansmith.evaluation.manifold import manifold
 from gansmith.evaluation.neighbours import nearest
+from gansmith.helpers import plain
 
 FEW, MANY = 64, 256  # samples of tier 1
 SHARE_1, SHARE_2 = 12, 6  # samples of a tick for one sample of tier 1, of tier 2
@@ -63,7 +64,7 @@ class Signs:
         recipe = game.recipe
         critic = recipe.critic if isinstance(recipe, Discriminates) else "D"
         signs: dict[str, Any] = {f"stride_{'D' if n == critic else n}": v for n, v in game.strides.items()}
-        with torch.no_grad(), untouched(game.nets), game.cast():
+        with torch.no_grad(), untouched(game.nets), plain(game.nets), game.cast():
             signs |= augmentation(game.nets)
             if isinstance(recipe, Generates):
                 z = self._latents(recipe, self.few)

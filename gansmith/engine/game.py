@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from gansmith import helpers
+from gansmith import augmenting, helpers
 from gansmith.core import Clock, Data, DataSpec, Move, Nets, Player, Recipe, Terms
 from gansmith.errors import GansmithError
 
@@ -113,7 +113,9 @@ class Game:
                 for moves in rest:
                     self._next(moves)
         self.pacing = False
-        self._average_nets(self.feed.seen - self.clock.seen)
+        drawn = self.feed.seen - self.clock.seen
+        augmenting.adapt(self.recipe, self.nets, drawn, self.average)
+        self._average_nets(drawn)
         self.clock.round += 1
         self.clock.seen = self.feed.seen
 
@@ -230,10 +232,10 @@ class Game:
             raise Diverged(f"{list(tensors)[int((~finite).int().argmax())]} is not finite")
 
     def means(self) -> dict[str, float]:
-        """The mean of every term and gradient norm since the last call, keyed "player/term"."""
+        """The mean of every term and gradient norm since the last call, keyed "player/term"; figures of helpers."""
         out = {k: float(v) / self.counts[k] for k, v in self.sums.items()}
         self.sums, self.counts = {}, {}
-        return out
+        return out | augmenting.figures(self.recipe, self.nets)
 
     # -- state
 

@@ -58,6 +58,11 @@ class FGAN(Generates, Discriminates, Recipe):
         G, V = pair("mlp" if self.net == "auto" else self.net, data.shape, z_dim=self.z_dim, width=self.width)
         return Nets({"G": G, "V": V})
 
+    @property
+    def boundary(self) -> float | None:
+        """What V says where data and samples are equally dense: T = f'(1)."""
+        return float(divergence(self.divergence).optimal_v(torch.ones(())))
+
     def round(self, nets: Nets, data: Data, clock: Clock) -> Iterator[Move]:
         G, V, f = nets["G"], nets["V"], divergence(self.divergence)
         options = {"lr": clock.linear(self.lr, self.lr * self.lr_final)}

@@ -55,6 +55,10 @@ class LSGAN(Generates, Discriminates, Targets, Recipe):
         G, D = pair(self.net, data.shape, z_dim=self.z_dim, width=self.width, norm_g=self.norm, norm_d=self.norm)
         return Nets({"G": G, "D": D})
 
+    @property
+    def boundary(self) -> float | None:
+        return 0.5 if self.coding == "01" else 0.0
+
     def round(self, nets: Nets, data: Data, clock: Clock) -> Iterator[Move]:
         G, D = nets["G"], nets["D"]
         options = {"lr": clock.linear(self.lr, self.lr * self.lr_final)}

@@ -74,6 +74,10 @@ class ProGAN(Grows):
         D = progan.Discriminator(data.shape, *size, group=self.group)
         return Nets({"G": progan.Generator(self.z_dim, data.shape, *size), "D": D})
 
+    @property
+    def boundary(self) -> float | None:
+        return None
+
     def round(self, nets: Nets, data: Data, clock: Clock) -> Iterator[Move]:
         D, level = nets["D"], self.grow(nets, clock)
         optim, stage = adam(self.lr, self.betas), self.stage_of(level)

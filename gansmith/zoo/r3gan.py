@@ -2,10 +2,10 @@
 
 Paper: The GAN is dead; long live the GAN! A Modern Baseline GAN, Huang et al. 2024, arXiv:2501.05441.
 Code: brownvc/R3GAN.
-Deviations: no augmentation of D's input; no classes; G's move takes the fakes of D's move instead of new ones;
-    penalties computed with the other terms in one backward pass. On points the MLP pair takes the place of the
-    ResNets. `samples` counts all real samples drawn, and G's move draws its own: twice the released code's count of
-    images.
+Deviations: augmentation of D's input only if asked for, and with a fixed p (`augment`); no classes; G's move takes the
+    fakes of D's move instead of new ones; penalties computed with the other terms in one backward pass. On points the
+    MLP pair takes the place of the ResNets. `samples` counts all real samples drawn, and G's move draws its own: twice
+    the released code's count of images.
 Command: gansmith train r3gan --data digits        gansmith train r3gan --data photos/
 Result: docs/recipes/r3gan.md
 """
@@ -110,6 +110,10 @@ class R3GAN(Generates, Discriminates, Recipe):
 
     def half_life(self, clock: Clock) -> float:
         return 1000 * clock.cosine(0.0, self.ema_half_life, self.anneal)
+
+    @property
+    def boundary(self) -> float | None:
+        return None
 
     def round(self, nets: Nets, data: Data, clock: Clock) -> Iterator[Move]:
         G, D = nets["G"], nets["D"]

@@ -73,6 +73,10 @@ class WGAN(Generates, Discriminates, Recipe):
         G, D = pair(self.net, data.shape, z_dim=self.z_dim, width=self.width, norm_g=self.norm_g, norm_d=self.norm_d)
         return Nets({"G": G, "D": D})
 
+    @property
+    def boundary(self) -> float | None:
+        return None
+
     def round(self, nets: Nets, data: Data, clock: Clock) -> Iterator[Move]:
         G, D, optim = nets["G"], nets["D"], rmsprop(self.lr)
         long = clock.round < self.rounds_start or clock.round % self.restart_every == 0

@@ -94,6 +94,10 @@ class WGANGP(Generates, Discriminates, Recipe):
                 f'norm_g = "{self.norm_g}" is for the nets dcgan and mlp: the resnet G has BatchNorm; leave it out.'
             )
 
+    @property
+    def boundary(self) -> float | None:
+        return None
+
     def round(self, nets: Nets, data: Data, clock: Clock) -> Iterator[Move]:
         G, D = nets["G"], nets["D"]
         options = {"lr": clock.linear(self.lr, self.lr * self.lr_final)}

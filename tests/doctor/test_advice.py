@@ -60,6 +60,20 @@ def test_few_data_ask_for_more_data() -> None:
     assert not found.fields and "90" in found.words
 
 
+@pytest.mark.parametrize("fields", [{"gamma": 0.1}, {}], ids=["gamma", "none"])
+@pytest.mark.parametrize("count", [90.0, 5000.0])
+def test_over_fitting_names_the_augmentation_where_there_is_none(fields: dict[str, Any], count: float) -> None:
+    """In words: what the change does to the fields has been measured without it."""
+    for problem in ("d-overfitting", "memorisation"):
+        told = {
+            how: advise(problem, fields | {"augment": how}, {"count": count}, data=data)
+            for how, data in (("none", "image"), ("ada", "image"))
+        }
+        assert "--augment diffaugment" in told["none"].words and "augment" not in told["ada"].words
+        assert told["none"].fields == told["ada"].fields and "augment" not in told["none"].fields
+        assert "augment" not in advise(problem, fields | {"augment": "none"}, {"count": count}, data="points").words
+
+
 @pytest.mark.parametrize("problem", RULES)
 @pytest.mark.parametrize("spec", SPECS, ids=["image", "points"])
 @pytest.mark.parametrize("name", recipes.names())

@@ -181,3 +181,26 @@ def test_a_prefix_is_what_was_known_then() -> None:
     whole, part = history(**SICK["mode-dropping"]), history(**SICK["mode-dropping"]).until(5)
     assert len(whole) == TICKS and len(part) == 5
     assert "mode-dropping" not in problems(diagnose(part)) and "mode-dropping" in problems(diagnose(whole))
+
+
+ADA = CONFIG | {"fields": CONFIG["fields"] | {"augment": "ada", "augment_p": None, "augment_ceiling": 0.7}}
+
+
+def test_an_augmentation_at_its_ceiling_is_told_in_words() -> None:
+    """Not of a p that is merely high, and not of a fixed one."""
+    found = diagnose(history(config=ADA, augment_p=late(0.3, 0.7)))
+    assert problems(found) == ["augmentation-leak"] and found.findings[0].since == round(100_000 * 8 / (TICKS - 1))
+    assert found.findings[0].title == "augmentation at its ceiling: D over-fits in spite of it"
+    assert "strength p is 0.7: its ceiling" in "\n".join(found.lines())
+    assert (
+        found.findings[0].change.words.startswith("Hold D tighter") and "augment" not in found.findings[0].change.words
+    )
+    assert problems(diagnose(history(config=ADA, augment_p=0.65))) == []
+    assert problems(diagnose(history(config=ADA, augment_p=np.array([0.7] * 8 + [0.5] * 4)))) == []
+    fixed = ADA | {"fields": ADA["fields"] | {"augment_p": 0.7}}
+    assert problems(diagnose(history(config=fixed, augment_p=0.7))) == []
+
+
+def test_a_leak_at_the_ceiling_is_called_a_leak() -> None:
+    found = diagnose(history(config=ADA, augment_p=0.7, leak_hflip=0.5))
+    assert found.findings[0].title.startswith("augmentation leak")
