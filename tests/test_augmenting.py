@@ -106,7 +106,8 @@ class Raised(nn.Module):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_boundary_is_declared_where_a_constant_matters(name: str, cache: Path) -> None:
     """A recipe whose D's cost does not change when all logits rise by 5 has no boundary, and every other has one."""
-    recipe, data = zoo.small(name), zoo.dataset(name, "image")
+    drift = {"drift_weight": 0.0} if name == "progan" else {}  # its only aim is to hold the constant
+    recipe, data = zoo.small(name, **drift), zoo.dataset(name, "image")
     assert isinstance(recipe, Discriminates)
     costs = []
     for by in (0.0, 5.0):

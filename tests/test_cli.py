@@ -85,7 +85,8 @@ class FakeAPI(ModuleType):
             raise self.error
         return SimpleNamespace(how=self.how, sample=self._sample)
 
-    def _sample(self, n: int, seed: int = 0) -> torch.Tensor:
+    def _sample(self, n: int, seed: int = 0, psi: float = 1.0) -> torch.Tensor:
+        assert psi == 1.0  # nobody asked for another
         self.calls.append(("sample", (n,), {"seed": seed}))
         return self.samples
 
@@ -566,7 +567,7 @@ def test_completion_knows_verbs_recipes_and_flags(shell: str, capsys: pytest.Cap
 
 
 SAMPLE = {"-n", "--seed", "--out", "--checkpoint", "--raw", "--device", "--help"}
-SAMPLE |= {"--label", "--label-grid", "--code", "--sweep"}
+SAMPLE |= {"--label", "--label-grid", "--code", "--sweep", "--psi"}
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ class Game:
     ) -> None:
         self.recipe, self.spec, self.feed, self.seed, self.rank = recipe, spec, feed, seed, rank
         self.device, self.cast, self.average = torch.device(device), cast, average
-        self.part = recipe.shard(recipe.accumulate, "parts (accumulate)")
+        _ = self.part  # refuses a number of parts that does not divide the batch
         self.clock, self.retries, self.lr_scale = Clock(), 0, 1.0
         self.optims: dict[str, torch.optim.Optimizer] = {}
         self.owners: dict[str, tuple[str, ...]] = {}
@@ -95,15 +95,20 @@ class Game:
 
     # -- playing
 
+    @property
+    def part(self) -> Recipe:
+        """The recipe for one of the parts that a batch is played in (`accumulate`)."""
+        parts = self.recipe.accumulate
+        return self.recipe if parts == 1 else self.recipe.shard(parts, "parts (accumulate)")
+
     def play(self, only: str | None = None) -> None:
         """Play one round; with `only`, nobody moves but the players of that net.
 
         Raises Diverged on the first term or gradient that is not finite."""
         seed_everywhere(self.seed, self.clock.round, self.rank, self.retries)
         self.feed.seek(self.clock.seen)
-        first, *rest = (
-            helpers.play(self.part, self.nets, self.feed, self.clock) for _ in range(self.recipe.accumulate)
-        )
+        part = self.part
+        first, *rest = (helpers.play(part, self.nets, self.feed, self.clock) for _ in range(self.recipe.accumulate))
         while (move := self._next(first)) is not None:
             player, terms = move
             if only is None or only in player.nets:
