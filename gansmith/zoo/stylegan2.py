@@ -2,7 +2,7 @@
 
 Paper: Analyzing and Improving the Image Quality of StyleGAN, Karras et al. 2020, arXiv:1912.04958; automatic settings:
     Training Generative Adversarial Networks with Limited Data, Karras et al. 2020, arXiv:2006.06676.
-Code: NVlabs/stylegan2-ada-pytorch, without augmentation.
+Code: NVlabs/stylegan2-ada-pytorch; its augmentation is the field `augment` of every recipe.
 Deviations: D's move takes the fakes of G's move instead of new ones; which layers mix two styles is drawn for each
     sample, not once a batch; the mean of w learns from the second latents of style mixing too; the running mean of path
     lengths is a constant in the penalty; the average's half-life grows from 0 with all presets. 28 px, and all sizes of
