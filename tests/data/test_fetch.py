@@ -16,6 +16,7 @@ import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -344,7 +345,12 @@ def test_ctrl_c_leaves_nothing(shelf: Path, clients: Path, tmp_path: Path) -> No
         f"#!/bin/sh\necho $$ > {tmp_path}/pid\nhead -c 100000 /dev/zero > part\nexec sleep 60\n"
     )
     code = "import sys; from gansmith.cli import main; sys.exit(main(['data', 'get', 'emoji']))"
-    process = subprocess.Popen([PYTHON, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [PYTHON, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # tests in the background ignore it
+    )
     pid = tmp_path / "pid"
     while not (pid.exists() and pid.read_text().strip()):
         assert process.poll() is None, process.communicate()
