@@ -1,10 +1,10 @@
 """Measure what each helper does to a plain game, and write the table of docs/guides/conditional.md.
 
-    python docs/measure_helpers.py                 # nine settings: about 50 minutes
+    python docs/measure_helpers.py                 # nine settings
     python docs/measure_helpers.py --only pack
 
-digits: dcgan with its own defaults, 60,000 samples each, so that times do not matter. grid25: the unpenalised gan with its own budget. Everything but
-the helper is the same. Raw figures go to docs/measured_helpers.json.
+digits: dcgan with its own defaults, 60,000 samples each, so that times do not matter. grid25: the unpenalised gan with
+its own budget. Everything but the helper is the same. Raw figures go to docs/measured_helpers.json.
 """
 
 from __future__ import annotations

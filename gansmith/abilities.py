@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -141,13 +141,13 @@ class Styled(Generates):
 
         Source: Karras et al. 2019, arXiv:1812.04948, appendix B.
         """
-        M, G = nets["M"], nets["G"]
-        layers: int = G.layers  # type: ignore[assignment]
-        ws: Tensor = M(z)[:, None].expand(-1, layers, -1)
+        M: Any = nets["M"]
+        G: Any = nets["G"]
+        ws: Tensor = M(z)[:, None].expand(-1, G.layers, -1)
         if psi == 1.0:
             return ws
-        near = torch.lerp(M.mean.to(ws), ws, psi)  # type: ignore[arg-type]
-        return torch.cat([near[:, :cutoff], ws[:, len(range(layers)[:cutoff]) :]], 1)
+        near = torch.lerp(M.mean.to(ws), ws, psi)
+        return torch.cat([near[:, :cutoff], ws[:, len(range(G.layers)[:cutoff]) :]], 1)
 
     def truncate(self, z: Tensor, psi: float) -> Tensor:
         """The latents as they are: `generate` truncates styles instead.

@@ -11,7 +11,7 @@ from torch import Tensor
 from gansmith.core import Clock, DataSpec, Nets
 from gansmith.nets import stylegan
 from gansmith.nets.growth import level_of, set_level
-from gansmith.nn import binomial_blur, pixel_norm
+from gansmith.nn import binomial_blur, noise_keys, pixel_norm
 from gansmith.zoo.stylegan import StyleGAN
 
 SHAPE = (3, 16, 16)
@@ -94,7 +94,7 @@ def test_a_sample_does_not_depend_on_those_drawn_with_it() -> None:
 def test_noise_differs_between_samples_and_is_standard_normal() -> None:
     G = stylegan.Generator(4, SHAPE, **TINY).eval()
     ws = torch.zeros(64, G.layers, 4)
-    seeds = stylegan.seeds_of(torch.randn(64, 4))
+    seeds = noise_keys(torch.randn(64, 4))
     assert len(seeds.unique()) == 64 and (seeds >= 0).all()
     maps = list(G._noise(ws, seeds))
     assert [m.shape[-1] for m in maps] == [4, 4, 8, 8, 16, 16]

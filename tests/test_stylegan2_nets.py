@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from gansmith.errors import GansmithError
 from gansmith.nets import stylegan2
-from gansmith.nets.stylegan2 import Discriminator, Generator, Mapping, noise_keys
-from gansmith.nn import minibatch_std, pixel_norm
+from gansmith.nets.stylegan2 import Discriminator, Generator, Mapping
+from gansmith.nn import minibatch_std, noise_keys, pixel_norm
 
 SQRT2 = 2**0.5
 

@@ -161,10 +161,3 @@ class Generator(nn.Module):
         for size in sizes:
             maps = torch.stack([torch.randn(1, size, size, generator=stream) for stream in streams])
             yield maps.to(ws.device).expand(len(ws), -1, -1, -1)
-
-
-def seeds_of(z: Tensor) -> Tensor:
-    """A seed (N,) int64, 0 or more, for each latent z (N, z_dim): the same bits give the same seed on every device."""
-    bits = z.float().contiguous().view(torch.int32).long()
-    factors = torch.arange(1, 2 * z.shape[1], 2, device=z.device) * 0x5851F42D4C957F2D
-    return (bits * factors).sum(1) & (2**62 - 1)

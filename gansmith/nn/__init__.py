@@ -6,6 +6,7 @@ from gansmith.nn.equalised import EqualisedConv2d, EqualisedLinear
 from gansmith.nn.init import LEAKY_GAIN, fan_in_normal_, glorot_uniform_, normal_, orthogonal_
 from gansmith.nn.minibatch import minibatch_std
 from gansmith.nn.modulated import ModulatedConv2d
+from gansmith.nn.noise import noise_keys
 from gansmith.nn.norm import norm, pixel_norm
 from gansmith.nn.precision import in_float32, wide
 from gansmith.nn.resample import BinomialDown, BinomialFilter, BinomialUp, binomial_blur, down_average, up_nearest
@@ -30,6 +31,7 @@ __all__ = [
     "glorot_uniform_",
     "in_float32",
     "minibatch_std",
+    "noise_keys",
     "norm",
     "normal_",
     "orthogonal_",

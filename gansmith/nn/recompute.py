@@ -54,7 +54,8 @@ def _contexts(block: nn.Module) -> tuple[AbstractContextManager[None], AbstractC
 
 
 class _Met(NamedTuple):
-    """What a forward pass met: buffers that it then changed, and labels of its BatchNorms."""
+    """What a forward pass met: the buffers that may change (checkpoints hold them; constants, such as filters, they do
+    not), and labels of its BatchNorms."""
 
     buffers: dict[Tensor, Tensor]
     labels: list[tuple[Any, Any]]
@@ -62,9 +63,8 @@ class _Met(NamedTuple):
 
 @contextmanager
 def _first(block: nn.Module, met: _Met) -> Iterator[None]:
-    copies = {b: b.clone() for b in block.buffers()}
+    met.buffers.update({b: b.clone() for b in block.state_dict(keep_vars=True).values() if b in set(block.buffers())})
     yield
-    met.buffers.update({b: copy for b, copy in copies.items() if not torch.equal(b, copy)})
 
 
 class _Again:

@@ -1,14 +1,7 @@
 """A 3x3 convolution and a change of size in one step: the same function with 16 products in place of 36.
 
 Doubling by nearest neighbour repeats pixels, so several weights of the convolution behind it meet the same one and can
-be added first; averaging over 2x2 pixels adds results whose weights can be added as well. Milliseconds, forward and
-backward, one core, float32 (bfloat16), batch 50, 256 channels:
-
-                 8 to 16 px      16 to 32 px
-    up           516 (90)        2139 (284)
-    up, fused    311 (125)       1063 (236)
-    down         613 (123)       2474 (470)
-    down, fused  329 (125)       1259 (251)
+be added first; averaging over 2x2 pixels adds results whose weights can be added as well.
 
 Source of the idea: Karras et al. 2018, arXiv:1710.10196, whose code calls it fused scaling.
 """

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -24,6 +24,7 @@ from gansmith.core import Clock, Data, DataSpec, Move, Nets, Player, Setting, ad
 from gansmith.growing import Grows, growing_settings
 from gansmith.nets import progan, stylegan
 from gansmith.nets.growth import Level, as_seen
+from gansmith.nn import noise_keys
 from gansmith.objectives import nonsaturating_d, nonsaturating_g
 from gansmith.penalties import gradient_square
 
@@ -117,10 +118,11 @@ class StyleGAN(Styled, Grows):
 
     def mixed_styles(self, nets: Nets, n: int, device: torch.device | str) -> Tensor:
         """Styles (n, layers, w_dim) of fresh latents; with the chance `mixing` those of others from some layer on."""
-        M, G = nets["M"], nets["G"]
+        M: Any = nets["M"]
+        G: Any = nets["G"]
         w: Tensor = M(self.draw_latents(n, device))
-        M.follow(w)  # type: ignore[operator]
-        layers, active = int(G.layers), int(G.active)  # type: ignore[arg-type]
+        M.follow(w)
+        layers, active = G.layers, G.active
         if float(torch.rand(())) >= self.mixing:
             return w[:, None].expand(-1, layers, -1)
         cut = int(torch.randint(1, active, ()))
@@ -128,7 +130,7 @@ class StyleGAN(Styled, Grows):
         return torch.cat([w[:, None].expand(-1, cut, -1), other[:, None].expand(-1, layers - cut, -1)], 1)
 
     def generate(self, nets: Nets, z: Tensor, psi: float = 1.0) -> Tensor:
-        samples: Tensor = nets["G"](self.styles(nets, z, psi), stylegan.seeds_of(z))
+        samples: Tensor = nets["G"](self.styles(nets, z, psi), noise_keys(z))
         return samples
 
     def lr_at(self, level: Level) -> float:

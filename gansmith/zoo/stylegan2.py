@@ -24,7 +24,7 @@ from gansmith.abilities import Discriminates, Styled
 from gansmith.auto import batch_for, ema_for, samples_for
 from gansmith.core import Clock, Data, DataSpec, Move, Nets, Player, Recipe, Setting, adam
 from gansmith.nets import stylegan2
-from gansmith.nets.stylegan2 import noise_keys
+from gansmith.nn import noise_keys
 from gansmith.objectives import nonsaturating_d, nonsaturating_g
 from gansmith.penalties import lazy, lazy_adam_rescale, path_length, r1
 
@@ -120,7 +120,8 @@ class StyleGAN2(Styled, Discriminates, Recipe):
 
     def mixed(self, nets: Nets, n: int, device: torch.device) -> Tensor:
         """Styles (n, layers, w_dim) for training: a share `mixing` of two latents, that change at a random layer."""
-        M, layers = nets["M"], int(nets["G"].layers)  # type: ignore[arg-type]
+        G: Any = nets["G"]
+        M, layers = nets["M"], G.layers
         if not self.mixing:
             ws: Tensor = M(self.draw_latents(n, device))[:, None].expand(-1, layers, -1)
             return ws
@@ -137,15 +138,16 @@ class StyleGAN2(Styled, Discriminates, Recipe):
         return Player("G", ("M", "G"), adam(*g)), Player("D", ("D",), adam(*d))
 
     def round(self, nets: Nets, data: Data, clock: Clock) -> Iterator[Move]:
-        G, D = nets["G"], nets["D"]
+        G: Any = nets["G"]
+        D = nets["D"]
         player_g, player_d = self.players()
         real = data(self.batch)
         fake = G(self.mixed(nets, self.batch, real.device))
         yield player_g, {"adv": nonsaturating_g(D(fake))}
         if self.path_weight and (factor := lazy(clock.round, self.path_every)):
             ws = self.mixed(nets, max(1, self.batch // 2), real.device)
-            penalty, mean = path_length(G(ws), ws, G.path_mean)  # type: ignore[arg-type]
-            G.path_mean.copy_(mean)  # type: ignore[operator]
+            penalty, mean = path_length(G(ws), ws, G.path_mean)
+            G.path_mean.copy_(mean)
             yield player_g, {"path": factor * self.path_weight * penalty}
         real_logits, fake_logits = D(real), D(fake.detach())
         yield player_d, {"adv": nonsaturating_d(*self.flipped(real_logits, fake_logits))}
