@@ -21,7 +21,7 @@ from gansmith.engine.game import Game
 from gansmith.errors import GansmithError
 from gansmith.nets import progan, stylegan
 from gansmith.nets.growth import Level, as_seen, level_at, level_of, set_level
-from gansmith.nn import EqualisedConv2d, EqualisedLinear, down_average, up_nearest
+from gansmith.nn import EqualisedConv2d, EqualisedLinear, Mapping, down_average, up_nearest
 from gansmith.zoo.progan import ProGAN
 from gansmith.zoo.stylegan import StyleGAN
 
@@ -128,7 +128,7 @@ def test_parameter_counts_are_those_of_the_released_networks() -> None:
     with torch.device("meta"):
         shape = (3, 1024, 1024)
         G, D = progan.Generator(512, shape), progan.Discriminator(shape)
-        M, S = stylegan.Mapping(512, 512), stylegan.Generator(512, shape, start=4)
+        M, S = Mapping(512, 512), stylegan.Generator(512, shape, start=4)
     counts = [sum(p.numel() for p in net.parameters()) for net in (G, D, M, S)]
     assert counts == [23_079_115, 23_087_249, 2_101_248, 26_219_627 - 2_101_248]
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from gansmith.core import Clock, DataSpec, Nets
 from gansmith.nets import stylegan
 from gansmith.nets.growth import level_of, set_level
-from gansmith.nn import binomial_blur, noise_keys, pixel_norm
+from gansmith.nn import Mapping, binomial_blur, noise_keys, pixel_norm
 from gansmith.zoo.stylegan import StyleGAN
 
 SHAPE = (3, 16, 16)
@@ -65,12 +65,12 @@ def test_the_blur_is_a_separable_1_2_1_filter() -> None:
 
 
 def test_the_mapping_normalises_z_and_learns_at_a_hundredth() -> None:
-    M = stylegan.Mapping(8, 16, layers=3)
+    M = Mapping(8, 16, layers=3)
     z = torch.randn(64, 8)
     assert torch.allclose(M(z), M(5 * z), atol=1e-5)
     w = pixel_norm(z)
-    for layer in M.body:
-        w = torch.nn.functional.leaky_relu(w @ layer.weight.T * layer.scale, 0.2)
+    for layer in M.layers:
+        w = 2**0.5 * torch.nn.functional.leaky_relu(w @ layer.weight.T * layer.scale, 0.2)
         assert layer.weight.std().item() == pytest.approx(100, rel=0.2)
     assert torch.allclose(M(z), w, atol=1e-5)
 

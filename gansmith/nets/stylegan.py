@@ -12,8 +12,6 @@ Source: Karras et al. 2019, arXiv:1812.04948, section 2 and appendix C; NVlabs/s
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import pairwise
-from math import sqrt
 
 import torch
 import torch.nn.functional as F
@@ -21,38 +19,7 @@ from torch import Tensor, nn
 
 from gansmith.nets.growth import Level, blend, channels_at, enlarge, plan
 from gansmith.nets.shapes import channels_last
-from gansmith.nn import EqualisedConv2d, EqualisedLinear, binomial_blur, pixel_norm, up_nearest
-
-
-class Mapping(nn.Module):
-    """z (N, z_dim) -> w (N, w_dim).
-
-    Args:
-        z_dim, w_dim: sizes of both; each layer is w_dim wide.
-        layers: how many.
-        rate: multiplier of the learning rate.
-        decay: of the running mean of w (`follow`).
-    """
-
-    mean: Tensor
-
-    def __init__(self, z_dim: int, w_dim: int, layers: int = 8, rate: float = 0.01, decay: float = 0.995) -> None:
-        super().__init__()
-        widths = [z_dim, *[w_dim] * layers]
-        self.body = nn.ModuleList(EqualisedLinear(a, b, gain=sqrt(2), rate=rate) for a, b in pairwise(widths))
-        self.decay = decay
-        self.register_buffer("mean", torch.zeros(w_dim))
-
-    def forward(self, z: Tensor) -> Tensor:
-        w = pixel_norm(z)
-        for layer in self.body:
-            w = F.leaky_relu(layer(w), 0.2)
-        return w
-
-    @torch.no_grad()
-    def follow(self, w: Tensor) -> None:
-        """Let the mean follow styles w (N, w_dim) of the training."""
-        self.mean.lerp_(w.float().mean(0), 1 - self.decay)
+from gansmith.nn import EqualisedConv2d, EqualisedLinear, binomial_blur, up_nearest
 
 
 class Epilogue(nn.Module):

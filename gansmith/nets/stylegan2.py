@@ -6,7 +6,7 @@ the 1 / sqrt(2) of the sum.
 
 Under bfloat16 autocast the convolutions and what lies between them are bfloat16. These stay in float32:
 
-- the mapping network and `Mapping.mean`: small, and a mean with decay 0.995 moves by steps that bfloat16 rounds away;
+- the mapping network and its running mean: small, and a mean with decay 0.995 moves by steps that bfloat16 rounds away;
 - styles and demodulation (`nn.modulated`): sums of thousands of squares that scale whole feature maps;
 - the image, a sum over all resolutions; each resolution's part is computed in bfloat16;
 - the [1, 3, 3, 1] filters, as depthwise convolutions in bfloat16 are slow on CPUs;
@@ -38,7 +38,6 @@ from gansmith.nn import (
     ModulatedConv2d,
     in_float32,
     minibatch_std,
-    pixel_norm,
     wide,
 )
 from gansmith.nn.equalised import SQRT2
@@ -68,35 +67,6 @@ def widths(resolution: int, channel_base: int, channel_max: int) -> list[int]:
 def act(x: Tensor) -> Tensor:
     """Leaky ReLU without its factor, in place: x is a layer's fresh output, which no gradient needs."""
     return F.leaky_relu(x, 0.2, inplace=True)
-
-
-class Mapping(nn.Module):
-    """z (N, z_dim) -> w (N, w_dim). In training, `mean` (w_dim,) follows the mean of w.
-
-    Args:
-        layers: fully connected ones.
-        decay: share of the old mean that is kept each time.
-
-    Source: Karras et al. 2019, arXiv:1812.04948, section 2 and appendix B: layers learn at a hundredth of the rate.
-    """
-
-    mean: Tensor
-
-    def __init__(self, z_dim: int, w_dim: int, layers: int, decay: float = 0.995) -> None:
-        super().__init__()
-        sizes = pairwise([z_dim] + [w_dim] * layers)
-        self.layers = nn.ModuleList(EqualisedLinear(a, b, rate=0.01) for a, b in sizes)
-        self.register_buffer("mean", torch.zeros(w_dim))
-        self.decay = decay
-
-    def forward(self, z: Tensor) -> Tensor:
-        with torch.autocast(z.device.type, enabled=False):
-            w = pixel_norm(z.to(self.mean.dtype))
-            for layer in self.layers:
-                w = SQRT2 * F.leaky_relu(layer(w), 0.2)
-        if self.training:
-            self.mean.lerp_(w.detach().mean(0), 1 - self.decay)
-        return w
 
 
 class Layer(nn.Module):

@@ -4,6 +4,7 @@ from gansmith.nn.attention import SelfAttention
 from gansmith.nn.conv import PenalisedConv2d
 from gansmith.nn.equalised import EqualisedConv2d, EqualisedLinear
 from gansmith.nn.init import LEAKY_GAIN, fan_in_normal_, glorot_uniform_, normal_, orthogonal_
+from gansmith.nn.mapping import Mapping
 from gansmith.nn.minibatch import minibatch_std
 from gansmith.nn.modulated import ModulatedConv2d
 from gansmith.nn.noise import noise_keys
@@ -21,6 +22,7 @@ __all__ = [
     "BinomialUp",
     "EqualisedConv2d",
     "EqualisedLinear",
+    "Mapping",
     "ModulatedConv2d",
     "PenalisedConv2d",
     "SelfAttention",

@@ -24,7 +24,7 @@ from gansmith.core import Clock, Data, DataSpec, Move, Nets, Player, Setting, ad
 from gansmith.growing import Grows, growing_settings
 from gansmith.nets import progan, stylegan
 from gansmith.nets.growth import Level, as_seen
-from gansmith.nn import noise_keys
+from gansmith.nn import Mapping, noise_keys
 from gansmith.objectives import nonsaturating_d, nonsaturating_g
 from gansmith.penalties import gradient_square
 
@@ -93,7 +93,7 @@ class StyleGAN(Styled, Grows):
 
     def build(self, data: DataSpec) -> Nets:
         size = self.fmap_base, self.fmap_max, self.start
-        M = stylegan.Mapping(self.z_dim, self.w_dim, self.mapping_layers, self.mapping_rate, self.mean_decay)
+        M = Mapping(self.z_dim, self.w_dim, self.mapping_layers, self.mapping_rate, self.mean_decay)
         G = stylegan.Generator(self.w_dim, data.shape, *size)
         return Nets({"M": M, "G": G, "D": progan.Discriminator(data.shape, *size, self.group, blur=True)})
 

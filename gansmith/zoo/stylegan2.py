@@ -24,7 +24,7 @@ from gansmith.abilities import Discriminates, Styled
 from gansmith.auto import batch_for, ema_for, samples_for
 from gansmith.core import Clock, Data, DataSpec, Move, Nets, Player, Recipe, Setting, adam
 from gansmith.nets import stylegan2
-from gansmith.nn import noise_keys
+from gansmith.nn import Mapping, noise_keys
 from gansmith.objectives import nonsaturating_d, nonsaturating_g
 from gansmith.penalties import lazy, lazy_adam_rescale, path_length, r1
 
@@ -107,7 +107,7 @@ class StyleGAN2(Styled, Discriminates, Recipe):
         return chosen
 
     def build(self, data: DataSpec) -> Nets:
-        M = stylegan2.Mapping(self.z_dim, self.w_dim, self.mapping_layers)
+        M = Mapping(self.z_dim, self.w_dim, self.mapping_layers)
         G = stylegan2.Generator(self.w_dim, data.shape, self.channel_base, self.channel_max)
         residual = self.blocks == "residual"
         D = stylegan2.Discriminator(data.shape, self.channel_base, self.channel_max, self.group, residual)
@@ -121,11 +121,13 @@ class StyleGAN2(Styled, Discriminates, Recipe):
     def mixed(self, nets: Nets, n: int, device: torch.device) -> Tensor:
         """Styles (n, layers, w_dim) for training: a share `mixing` of two latents, that change at a random layer."""
         G: Any = nets["G"]
-        M, layers = nets["M"], G.layers
+        M: Any = nets["M"]
+        layers = G.layers
+        w: Tensor = M(self.draw_latents(2 * n if self.mixing else n, device))
+        M.follow(w)
         if not self.mixing:
-            ws: Tensor = M(self.draw_latents(n, device))[:, None].expand(-1, layers, -1)
-            return ws
-        first, second = M(self.draw_latents(2 * n, device)).chunk(2)
+            return w[:, None].expand(-1, layers, -1)
+        first, second = w.chunk(2)
         cut = torch.randint(1, layers, (n, 1), device=device)
         late = torch.arange(layers, device=device) >= cut
         late &= torch.rand(n, 1, device=device) < self.mixing
