@@ -27,7 +27,8 @@ def settle(
     the data alone decide: a preset is a complete published configuration.
 
     Raises:
-        GansmithError: an unknown field or preset, a value out of range, data that the recipe cannot learn.
+        GansmithError: an unknown field or preset, a value out of range, data that the recipe cannot learn or of
+            which there are fewer than a batch.
     """
     if preset is not None and preset not in cls.presets:
         there = ", ".join(cls.presets) or "none"
@@ -39,6 +40,11 @@ def settle(
     auto = {k: v for k, v in chosen.items() if k not in given}
     recipe = make(cls, values | {k: v.value for k, v in auto.items()} | dict(given))
     recipe.check(data)
+    if 0 < data.count < recipe.batch:
+        raise GansmithError(
+            f"batch = {recipe.batch} is more than the {data.count} training samples of {data.name!r}: give --batch "
+            f"{data.count} or less" + ("." if preset else ", or leave it to the automatic choice.")
+        )
     return recipe, auto
 
 
