@@ -42,7 +42,7 @@ class ProGAN(Grows):
     kinds: ClassVar = ("image",)
     ranges: ClassVar = {"betas": (0.0, 0.9999), "growing": (0.0, 1.0)}
     presets: ClassVar = {
-        "celebahq": {},
+        "celebahq": {"samples": 19_000_000},
         "celebahq_1gpu": {
             "stable": 600.0,
             "fade": 600.0,
