@@ -22,7 +22,7 @@ from gansmith.model import GAN
 from gansmith.places import cache_folder
 
 SAMPLES, DRAWN = 320_000, 2000
-SMALL: dict[str, Any] = {"resolution": 16, "width": 32, "z_dim": 24, "samples": SAMPLES, "quiet": True}
+SMALL: dict[str, Any] = {"resolution": 16, "width": 32, "z_dim": 4, "samples": SAMPLES, "quiet": True}
 MATCHED, MONOTONE = 0.8, 0.8
 VALUES = torch.linspace(-1, 1, 9)
 
