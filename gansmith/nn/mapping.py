@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from gansmith.nn.equalised import SQRT2, EqualisedLinear
 from gansmith.nn.norm import pixel_norm
+from gansmith.nn.precision import in_float32
 
 
 class Mapping(nn.Module):
@@ -35,10 +36,12 @@ class Mapping(nn.Module):
         self.decay = decay
 
     def forward(self, z: Tensor) -> Tensor:
-        with torch.autocast(z.device.type, enabled=False):
-            w = pixel_norm(z.to(self.mean.dtype))
-            for layer in self.layers:
-                w = SQRT2 * F.leaky_relu(layer(w), 0.2)
+        return in_float32(self._styles, z)
+
+    def _styles(self, z: Tensor) -> Tensor:
+        w = pixel_norm(z.to(self.mean.dtype))
+        for layer in self.layers:
+            w = SQRT2 * F.leaky_relu(layer(w), 0.2)
         return w
 
     @torch.no_grad()
