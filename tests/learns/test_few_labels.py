@@ -11,7 +11,7 @@ import gansmith
 from gansmith.data.fetch import get
 
 FEW, POINTS, PROBE = 10, 0.10, 0.05
-SAMPLES, PROBED = 400_000, 150_000
+SAMPLES, PROBED = 600_000, 150_000
 
 
 @pytest.fixture(scope="module")

@@ -22,9 +22,8 @@ from gansmith.model import GAN
 from gansmith.places import cache_folder
 
 SAMPLES, DRAWN = 320_000, 2000
-SMALL: dict[str, Any] = {"resolution": 16, "width": 32, "z_dim": 4, "samples": SAMPLES, "quiet": True}
-MATCHED, MONOTONE = 0.8, 0.8
-VALUES = torch.linspace(-1, 1, 9)
+SMALL: dict[str, Any] = {"resolution": 16, "width": 32, "z_dim": 12, "samples": SAMPLES, "quiet": True}
+MATCHED, RULED = 0.8, 0.8
 
 
 @cache
@@ -59,15 +58,22 @@ def properties(images: Tensor) -> dict[str, np.ndarray]:
     }
 
 
-def monotone(gan: GAN) -> float:
-    """The rank correlation of a continuous code with a property of the samples, mean over latents; the best pair's."""
-    best = 0.0
-    for code in (name for name, kind in gan.codes.items() if kind.kind == "continuous"):
-        images, columns = gan.sweep(code, rows=60, steps=len(VALUES), seed=2)
-        for values in properties(images).values():
-            rows = values.reshape(-1, columns)
-            best = max(best, abs(float(np.mean([spearmanr(VALUES, row).statistic for row in rows]))))
-    return best
+def ruled(gan: GAN) -> float:
+    """The rank correlation of a continuous code with a property over samples that differ in all other latents, too,
+    mean over the values of c1; the best pair's.
+
+    Along a sweep from one latent any input of a generator moves some property monotonically, also one that was never
+    asked to mean anything: without the information term such a correlation was 1.00.
+    """
+    z = gan.draw_latents(DRAWN, seed=2)
+    found = properties(gan.generate(z))
+    first, *others = gan.codes.values()
+    value = z[:, first.start : first.start + first.size].argmax(1).numpy()
+    return max(
+        abs(float(np.mean([spearmanr(z[value == k, code.start], of[value == k]).statistic for k in range(10)])))
+        for code in others
+        for of in found.values()
+    )
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -75,15 +81,15 @@ def test_codes_find_the_classes_and_a_property(seed: int, tmp_path: Path) -> Non
     judge()
     run = gansmith.train("infogan", "digits10k", seed=seed, out=tmp_path / "run", **SMALL)
     gan = run.load()
-    found, rank = matched(gan), monotone(gan)
+    found, rank = matched(gan), ruled(gan)
     print(f"seed {seed}: matched {found:.1%}, rank correlation {rank:.2f}, {run.seconds:.0f} s")
-    assert found >= MATCHED and rank >= MONOTONE
+    assert found >= MATCHED and rank >= RULED
 
 
 def test_without_the_information_term_codes_mean_nothing(tmp_path: Path) -> None:
     judge()
     given = SMALL | {"info_weight": 0.0, "samples": SAMPLES // 2}
     gan = gansmith.train("infogan", "digits10k", out=tmp_path / "run", **given).load()
-    found, rank = matched(gan), monotone(gan)
+    found, rank = matched(gan), ruled(gan)
     print(f"without the term: matched {found:.1%}, rank correlation {rank:.2f}")
-    assert found < MATCHED / 2 and rank < MONOTONE
+    assert found < MATCHED / 2 and rank < RULED
