@@ -50,6 +50,11 @@ def one_hot(y: Tensor, num_classes: int) -> Tensor:
     return nn.functional.one_hot(y.long(), num_classes).float()
 
 
+def wrong(y: Tensor, num_classes: int) -> Tensor:
+    """For each label y (N,) another one, all others equally likely, as rows (N, num_classes)."""
+    return one_hot((y + torch.randint_like(y, 1, num_classes)) % num_classes, num_classes)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Generates:
     """Ability: latents -> samples. By default standard normal latents (N, z_dim) and the network "G".

@@ -19,7 +19,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from gansmith.abilities import Conditioned, Discriminates, Targets, one_hot
+from gansmith.abilities import Conditioned, Discriminates, Targets, one_hot, wrong
 from gansmith.auto import point_settings, quick_settings
 from gansmith.core import Clock, Data, DataSpec, Move, Nets, Player, Recipe, Setting, adam
 from gansmith.nets.pair import pair
@@ -59,7 +59,10 @@ class CGAN(Conditioned, Discriminates, Targets, Recipe):
 
     @classmethod
     def suggest(cls, data: DataSpec, device: torch.device) -> dict[str, Setting]:
-        return point_settings() if data.kind == "points" else quick_settings(data, device)
+        if data.kind == "points":
+            return point_settings()
+        why = "measured on fashion_mnist: classes that look alike part"
+        return quick_settings(data, device) | {"mismatch": Setting(0.5, why)}
 
     def build(self, data: DataSpec) -> Nets:
         channels, *rest = data.shape
@@ -90,8 +93,8 @@ class CGAN(Conditioned, Discriminates, Targets, Recipe):
         real_side, fake_side = self.flipped(real_logits, D(fake.detach(), cond))
         terms = {"adv": nonsaturating_d(real_side, fake_side, smoothing=self.smoothing)}
         if self.mismatch:
-            wrong = one_hot((y + torch.randint_like(y, 1, self.labels)) % self.labels, self.labels)
-            terms["mismatch"] = self.mismatch * torch.nn.functional.softplus(D(real.detach(), wrong)).mean()
+            unfit = D(real.detach(), wrong(y, self.labels))
+            terms["mismatch"] = self.mismatch * torch.nn.functional.softplus(unfit).mean()
         if penalised:
             terms["r1"] = penalised / 2 * gradient_square(real_logits, real)
         yield Player("D", ("D",), optim, options), terms

@@ -19,7 +19,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gansmith.abilities import Conditioned, Discriminates, one_hot
+from gansmith.abilities import Conditioned, Discriminates, one_hot, wrong
 from gansmith.auto import image_settings, narrow_settings
 from gansmith.core import Clock, Data, DataSpec, Move, Nets, Player, Recipe, Setting, adam
 from gansmith.nets import mlp, sngan
@@ -34,6 +34,7 @@ class ProjectionGAN(Conditioned, Discriminates, Recipe):
     Args:
         width: channels of D's first block (G: twice as many up to 32 px); None is the paper's.
         n_critic: D's moves per move of G.
+        mismatch: weight of D's cost for real samples with a wrong label, as in cgan.
         lr: learning rate at the start.
         lr_d: the same for D, where it is another.
         lr_final: the share of lr left at the end (linear from the first round).
@@ -45,6 +46,7 @@ class ProjectionGAN(Conditioned, Discriminates, Recipe):
     width: int | None = None
     z_dim: int = 128
     n_critic: int = 5
+    mismatch: float = 0.0
     lr: float = 2e-4
     lr_d: float | None = None
     lr_final: float = 0.0
@@ -90,4 +92,7 @@ class ProjectionGAN(Conditioned, Discriminates, Recipe):
             with torch.no_grad():
                 fake = G(z)
             real_logits, fake_logits = D(real, one_hot(y, self.labels)), D(fake, z[:, self.z_dim :])
-            yield Player("D", ("D",), optim_d, options_d), {"adv": hinge_d(*self.flipped(real_logits, fake_logits))}
+            terms = {"adv": hinge_d(*self.flipped(real_logits, fake_logits))}
+            if self.mismatch:
+                terms["mismatch"] = self.mismatch * (1 + D(real, wrong(y, self.labels))).relu().mean()
+            yield Player("D", ("D",), optim_d, options_d), terms
