@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gansmith.abilities import Code, Generates, one_hot
+from gansmith.auto import settle
 from gansmith.core import Clock, DataSpec, Recipe
 from gansmith.data import Stream, open_data
 from gansmith.errors import GansmithError
@@ -18,6 +19,7 @@ from gansmith.nn.condition import Concatenated, ConditionalBatchNorm, Headed, Mo
 from gansmith.nn.minibatch import Crowd, MinibatchDiscrimination
 from gansmith.zoo.acgan import ACGAN
 from gansmith.zoo.cgan import CGAN
+from gansmith.zoo.gan import GAN
 from gansmith.zoo.infogan import InfoGAN
 from gansmith.zoo.projection_gan import ProjectionGAN
 from gansmith.zoo.ssgan import SSGAN
@@ -292,7 +294,8 @@ def test_what_acgans_classifier_is_told_of_generated_samples(variant: Any) -> No
         assert moves[0][1]["class_fake"].item() < 1e-6 < moves[0][1]["class_real"].item()
 
 
-def test_cgans_wrong_labels_are_wrong() -> None:
+@pytest.mark.parametrize("recipe", [CGAN, ProjectionGAN])
+def test_wrong_labels_are_wrong(recipe: type[CGAN] | type[ProjectionGAN]) -> None:
     """D that accepts the right label only: the cost of a mismatch is nothing, that of a match would be large."""
 
     class Strict(nn.Module):
@@ -300,12 +303,28 @@ def test_cgans_wrong_labels_are_wrong() -> None:
             law = open_data("ring8", progress=False)
             return 40 * (law.labels(x) == cond.argmax(1)).float() - 20 + 0 * x.sum()
 
-    recipe = CGAN(num_classes=8, z_dim=2, width=8, batch=64, mismatch=1.0)
+    chosen = recipe(num_classes=8, z_dim=2, width=8, batch=64, mismatch=1.0)
     law = open_data("ring8", progress=False)
-    nets = recipe.build(law.spec)
+    nets = chosen.build(law.spec)
     nets["D"] = Strict()
-    terms = next(recipe.round(nets, Stream(law, recipe.draws, seed=0), Clock()))[1]
+    moves = chosen.round(nets, Stream(law, chosen.draws, seed=0), Clock())
+    terms = next(terms for player, terms in moves if player.name == "D")
     assert terms["mismatch"].item() < 1e-6
+
+
+def test_projection_gans_players_may_learn_at_different_rates() -> None:
+    law = open_data("ring8", progress=False)
+    for given, rates in ({}, {"G": 0.1, "D": 0.1}), ({"lr_d": 0.3}, {"G": 0.1, "D": 0.3}):
+        recipe = ProjectionGAN(num_classes=8, z_dim=2, width=8, batch=8, lr=0.1, n_critic=1, **given)
+        moves = recipe.round(recipe.build(law.spec), Stream(law, recipe.draws, seed=0), Clock())
+        assert {player.name: player.options["lr"] for player, _ in moves} == rates
+
+
+def test_more_samples_a_batch_than_there_are_are_refused() -> None:
+    spec = DataSpec(name="few", kind="points", shape=(2,), count=9)
+    with pytest.raises(GansmithError, match=r"batch = 10 is more than the 9 .*'few': give --batch 9 or less"):
+        settle(GAN, spec, torch.device("cpu"), {"batch": 10})
+    assert settle(GAN, spec, torch.device("cpu"), {"batch": 9})[0].batch == 9
 
 
 @pytest.mark.parametrize(
