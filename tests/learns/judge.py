@@ -8,6 +8,7 @@ and the held-out part, always with equally many samples a side.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import scipy.linalg
@@ -105,6 +106,15 @@ class Judge:
                 optim.step()
                 schedule.step()
         self.net.eval()
+
+    @cached_property
+    def real_features(self) -> Tensor:
+        """Penultimate features (N, 128) of the training part, in the order of `labels`."""
+        return self.features(self.real)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Penultimate features (N, 128) of images (N, 1, 28, 28) in [-1, 1]."""
+        return self._look(x)[1]
 
     def probs(self, x: Tensor) -> Tensor:
         """Probabilities of the classes (N, 10) of images (N, 1, 28, 28) in [-1, 1]."""
