@@ -264,19 +264,19 @@ def test_the_logit_of_real_is_the_softmax_with_a_zero_for_generated() -> None:
 
 
 def test_the_tutorials_acgan_has_a_class_for_generated_samples() -> None:
-    paper, tutorial = (ACGAN(num_classes=4, z_dim=3, width=8, variant=v) for v in ("paper", "tutorial"))
+    variants: tuple[Any, ...] = ("paper", "real", "tutorial")
     sizes = {}
-    for recipe in (paper, tutorial):
+    for recipe in (ACGAN(num_classes=4, z_dim=3, width=8, variant=v) for v in variants):
         nets = recipe.build(POINTS)
         assert recipe.generate(nets, recipe.draw_latents(5)).shape == (5, 2)
         sizes[recipe.variant] = nets["D"](torch.zeros(1, 2))[1]["class"].shape[1]
         chances = recipe.classify(nets, torch.randn(6, 2))
         torch.testing.assert_close(chances.sum(1), torch.ones(6))
         assert chances.shape == (6, 4)
-    assert sizes == {"paper": 4, "tutorial": 5}
+    assert sizes == {"paper": 4, "real": 4, "tutorial": 5}
 
 
-@pytest.mark.parametrize("variant", ["paper", "tutorial"])
+@pytest.mark.parametrize("variant", ["paper", "real", "tutorial"])
 def test_what_acgans_classifier_is_told_of_generated_samples(variant: Any) -> None:
     """At a head of zeros every cost is the log of the number of classes; pushed to one class, it is that class's."""
     recipe = ACGAN(num_classes=8, z_dim=2, width=8, batch=64, variant=variant)
@@ -286,7 +286,9 @@ def test_what_acgans_classifier_is_told_of_generated_samples(variant: Any) -> No
     nn.init.zeros_(head.weight)
     classes = 8 + (variant == "tutorial")
     moves = list(recipe.round(nets, data, Clock()))
-    assert moves[0][1]["class_fake"].item() == pytest.approx(math.log(classes))
+    told = {name: cost.item() for name, cost in moves[0][1].items() if name.startswith("class")}
+    about = ("class_real",) if variant == "real" else ("class_real", "class_fake")
+    assert told == pytest.approx(dict.fromkeys(about, math.log(classes)))
     assert moves[1][1]["class"].item() == pytest.approx(math.log(classes))
     if variant == "tutorial":
         head.bias.data[8] = 50.0
