@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -251,6 +252,36 @@ def test_information_is_cross_entropy_and_half_the_squared_error() -> None:
     assert blind.item() == pytest.approx(math.log(4) + 0.5 * 0.25)
     sure = recipe.information(torch.tensor([[-50.0, 50.0, -50.0, -50.0, 0.5]]), z)
     assert sure.item() == pytest.approx(0.0, abs=1e-6)
+    exact = dataclasses.replace(recipe, code_std=0.5, info_weight=3.0).information(torch.zeros(1, 5), z)
+    assert exact.item() == pytest.approx(3 * (math.log(4) + 4 * 0.5 * 0.25))
+
+
+@pytest.mark.parametrize(
+    ("progress", "categorical", "continuous"), [(0, 0, 0), (0.2, 0.5, 0), (0.4, 1, 0), (0.5, 1, 0.25), (1, 1, 1)]
+)
+def test_the_terms_of_the_codes_rise_one_after_the_other(
+    progress: float, categorical: float, continuous: float
+) -> None:
+    recipe = InfoGAN(z_dim=1, categorical=(4,), continuous=1, width=8, info_warmup=0.4)
+    z = torch.tensor([[0.3, 0.0, 1.0, 0.0, 0.0, 0.5]])
+    found = recipe.information(torch.zeros(1, 5), z, progress)
+    assert found.item() == pytest.approx(categorical * math.log(4) + continuous * 0.5 * 0.25)
+
+
+def test_infogans_reader_sees_noise_and_its_d_does_not() -> None:
+    """Both players' costs: D's own is that of clean samples, what is read is not."""
+    quiet, noisy = (InfoGAN(z_dim=2, categorical=(3,), width=8, batch=32, reader_noise=s) for s in (0.0, 5.0))
+    law = open_data("ring8", progress=False)
+    nets = quiet.build(law.spec)
+    found = {}
+    for recipe in (quiet, noisy):
+        torch.manual_seed(0)
+        found[recipe.reader_noise] = [
+            terms for _, terms in recipe.round(nets, Stream(law, recipe.draws, seed=0), Clock())
+        ]
+    for without, with_noise in zip(found[0.0], found[5.0], strict=True):
+        assert with_noise["adv"].item() == without["adv"].item()
+        assert with_noise["info"].item() != without["info"].item()
 
 
 def test_the_logit_of_real_is_the_softmax_with_a_zero_for_generated() -> None:

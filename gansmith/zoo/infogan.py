@@ -5,8 +5,9 @@ Paper: InfoGAN: Interpretable Representation Learning by Information Maximizing 
 Code: openai/InfoGAN, whose MNIST settings are the defaults: noise and codes uniform on (-1, 1), continuous codes read
     as normal with standard deviation 1, the information term in both players' costs, G five times as fast as D.
 Deviations: tanh and samples in [-1, 1]; leaky ReLU of slope 0.1 as in the paper's text (the code: 0.01); both moves of
-    a round share their latents; on images the information term rises from 0 (info_warmup); samples are drawn from an
-    average of G (ema_half_life; 0 switches it off).
+    a round share their latents; on images the terms of the codes rise one after the other (info_warmup), continuous
+    codes are read more exactly (code_std), from noisy samples (reader_noise), and there is less noise in z; samples are
+    drawn from an average of G (ema_half_life; 0 switches it off).
 Command: gansmith train infogan --data digits        gansmith sample RUN --sweep c2
 Result: docs/recipes/infogan.md
 """
@@ -36,7 +37,11 @@ class InfoGAN(Generates, Discriminates, Targets, Recipe):
         categorical: values of each categorical code; the sample grid shows the first one's in rows.
         continuous: number of continuous codes, each in -1 to 1.
         info_weight: of the information term; 0 is the ablation, whose codes mean nothing.
-        info_warmup: share of the budget over which that weight rises from 0; 0 = it is there from the start.
+        info_warmup: share of the budget over which the term of the categorical codes rises from 0; that of the
+            continuous ones does so over the next such share. 0 = both are there from the start.
+        code_std: standard deviation with which continuous codes are read: half of it makes their term 4 times as large.
+        reader_noise: standard deviation of normal noise on the samples that the codes are read off; with some, codes
+            must move what is seen, not single pixels.
         width: of the layer next to the image; on points: of the hidden layers.
         lr: learning rate of G at the start.
         lr_d: the same for D and the reader.
@@ -49,7 +54,8 @@ class InfoGAN(Generates, Discriminates, Targets, Recipe):
     ranges: ClassVar = {
         "betas": (0.0, 0.9999),
         "lr_final": (0.0, 1.0),
-        "info_warmup": (0.0, 1.0),
+        "info_warmup": (0.0, 0.5),
+        "code_std": (0.01, 100.0),
         "continuous": (0, 100),
         "categorical": (2, 10_000),
         "batch": (2, 10**9),  # BatchNorm behind fully connected layers
@@ -59,6 +65,8 @@ class InfoGAN(Generates, Discriminates, Targets, Recipe):
     continuous: int = 2
     info_weight: float = 1.0
     info_warmup: float = 0.0
+    code_std: float = 1.0
+    reader_noise: float = 0.0
     width: int = 64
     z_dim: int = 62
     batch: int = 128
@@ -72,8 +80,9 @@ class InfoGAN(Generates, Discriminates, Targets, Recipe):
         if data.kind == "image":
             chosen = image_settings(data, device, batch=128)
             chosen.pop("width", None)  # the paper's nets are small enough
-            why = "measured on digits10k: codes wait for shapes to stand for"
-            return chosen | {"info_warmup": Setting(0.5, why)}
+            why = "measured on digits10k: so the codes find its classes and its slant"
+            found = {"info_warmup": 0.4, "code_std": 0.5, "reader_noise": 0.5, "z_dim": 12}
+            return chosen | {name: Setting(value, why) for name, value in found.items()}
         return point_settings() | {"lr_d": Setting(2e-3, "measured on grid25")}
 
     def build(self, data: DataSpec) -> Nets:
@@ -109,23 +118,33 @@ class InfoGAN(Generates, Discriminates, Targets, Recipe):
             start += 1
         return tuple(found)
 
-    def information(self, read: Tensor, z: Tensor) -> Tensor:
-        """-L_I without the constant entropy: how far what was read (N, codes) is from the codes in z.
+    def information(self, read: Tensor, z: Tensor, progress: float = 1.0) -> Tensor:
+        """-L_I without the constants: how far what was read (N, codes) is from the codes in z, times `info_weight`.
 
-        Source: eq. 5; a continuous code is normal around what was read, with standard deviation 1.
+        Source: eq. 5; a continuous code is normal around what was read, with standard deviation `code_std`.
         """
+        steps = progress / self.info_warmup if self.info_warmup else 2.0
+        categorical, continuous = min(1.0, steps), min(1.0, max(0.0, steps - 1))
         codes, start, cost = z[:, self.z_dim :], 0, read.new_zeros(())
         for size in self.categorical:
             part = slice(start, start + size)
             cost, start = cost + F.cross_entropy(read[:, part], codes[:, part].argmax(1)), start + size
-        return cost + 0.5 * (read[:, start:] - codes[:, start:]).square().sum(1).mean()
+        off = (read[:, start:] - codes[:, start:]) / self.code_std
+        return self.info_weight * (categorical * cost + continuous * 0.5 * off.square().sum(1).mean())
+
+    def read(self, nets: Nets, x: Tensor, h: Tensor) -> Tensor:
+        """What Q makes of samples x, or of the features h that D has of them if there is no noise."""
+        if self.reader_noise:
+            D: Any = nets["D"]
+            h = D.trunk(x + self.reader_noise * torch.randn_like(x))
+        found: Tensor = nets["Q"](h)
+        return found
 
     def round(self, nets: Nets, data: Data, clock: Clock) -> Iterator[Move]:
-        G, Q = nets["G"], nets["Q"]
+        G = nets["G"]
         D: Any = nets["D"]
         optim_g, optim_d = adam(self.lr, self.betas), adam(self.lr_d, self.betas)
         options_g, options_d = ({"lr": clock.linear(lr, lr * self.lr_final)} for lr in (self.lr, self.lr_d))
-        weight = self.info_weight * min(1.0, clock.progress / self.info_warmup if self.info_warmup else 1.0)
         real = data(self.batch)
         z = self.draw_latents(self.batch, real.device)
         fake = G(z)
@@ -134,9 +153,9 @@ class InfoGAN(Generates, Discriminates, Targets, Recipe):
             Player("D", ("D", "Q"), optim_d, options_d),
             {
                 "adv": nonsaturating_d(*self.flipped(D(real), D.head(h)), smoothing=self.smoothing),
-                "info": weight * self.information(Q(h), z),
+                "info": self.information(self.read(nets, fake.detach(), h), z, clock.progress),
             },
         )
         h = D.trunk(fake)
-        info = weight * self.information(Q(h), z)
+        info = self.information(self.read(nets, fake, h), z, clock.progress)
         yield Player("G", ("G",), optim_g, options_g), {"adv": nonsaturating_g(D.head(h)), "info": info}

@@ -21,8 +21,8 @@ from gansmith.evaluation.features.choose import choose_extractor
 from gansmith.model import GAN
 from gansmith.places import cache_folder
 
-SAMPLES, DRAWN = 320_000, 2000
-SMALL: dict[str, Any] = {"resolution": 16, "width": 32, "z_dim": 12, "samples": SAMPLES, "quiet": True}
+SAMPLES, DRAWN = 400_000, 2000
+SMALL: dict[str, Any] = {"resolution": 16, "width": 32, "continuous": 1, "samples": SAMPLES, "quiet": True}
 MATCHED, RULED = 0.8, 0.8
 
 
@@ -60,7 +60,7 @@ def properties(images: Tensor) -> dict[str, np.ndarray]:
 
 def ruled(gan: GAN) -> float:
     """The rank correlation of a continuous code with a property over samples that differ in all other latents, too,
-    mean over the values of c1; the best pair's.
+    mean over the values of c1; the best property's.
 
     Along a sweep from one latent any input of a generator moves some property monotonically, also one that was never
     asked to mean anything: without the information term such a correlation was 1.00.
