@@ -59,8 +59,9 @@ def properties(images: Tensor) -> dict[str, np.ndarray]:
 
 
 def ruled(gan: GAN) -> float:
-    """The rank correlation of a continuous code with a property over samples that differ in all other latents, too,
-    mean over the values of c1; the best property's.
+    """How strictly a continuous code rules a property within a value of c1: the size of their rank correlation over
+    samples that differ in all other latents, too, mean over the values; the best property's. (The direction may be
+    another for another value: nothing in the game makes a code turn all digits the same way.)
 
     Along a sweep from one latent any input of a generator moves some property monotonically, also one that was never
     asked to mean anything: without the information term such a correlation was 1.00.
@@ -70,7 +71,7 @@ def ruled(gan: GAN) -> float:
     first, *others = gan.codes.values()
     value = z[:, first.start : first.start + first.size].argmax(1).numpy()
     return max(
-        abs(float(np.mean([spearmanr(z[value == k, code.start], of[value == k]).statistic for k in range(10)])))
+        float(np.mean([abs(spearmanr(z[value == k, code.start], of[value == k]).statistic) for k in range(10)]))
         for code in others
         for of in found.values()
     )
