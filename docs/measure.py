@@ -31,6 +31,7 @@ from gansmith.engine import devices, records
 from gansmith.engine.display import count
 from gansmith.engine.pictures import picture, save_picture
 from gansmith.errors import GansmithError, TrainingError
+from gansmith.model import GAN
 
 DOCS = Path(__file__).resolve().parent
 KINDS = {"digits": "image", "grid25": "points"}
@@ -65,25 +66,27 @@ def measure(name: str, minutes: float, seeds: int) -> Entry:
 
 def train(name: str, data: str, budget: dict[str, Any], seeds: int, pictured: bool = True) -> Entry:
     """Train with seeds 0, 1, ... and judge each; the picture and the losses shown are seed 0's."""
-    runs, settings = [], {}
+    runs, settings, shown = [], {}, ""
     with tempfile.TemporaryDirectory() as folder:
         for seed in range(seeds):
             run = gansmith.train(name, data, seed=seed, quiet=True, out=Path(folder) / str(seed), **budget)
             if run.how != "done":
                 sys.exit(f"stopped by {run.how}")
-            samples = run.load().sample(DRAWN[data], seed=seed, batch=500)
+            gan = run.load()
+            samples = gan.sample(DRAWN[data], seed=seed, batch=500)
             settings = settings or {key: run.info()[key] for key in ("precision", "fields")}
             last = [r for r in records.read(run.path / "metrics.jsonl") if "event" not in r][-1]
             losses = {k: v for k, v in last.items() if "/" in k and "grad_norm" not in k and "score/" not in k}
             spent = {"seed": seed, "seen": run.seen, "seconds": round(run.seconds, 1)}
             runs.append(spent | verdict(data, samples) | {"losses": losses})
             if seed == 0 and pictured:
-                draw(samples, data, DOCS / "images" / image_name(name, data, budget))
+                shown = draw(gan, samples, data, DOCS / "images" / image_name(name, data, budget))
     options = "".join(f" --{key.replace('_', '-')} {value}" for key, value in budget.items())
     return {
         "command": f"gansmith train {name} --data {data}{options}",
         **settings,
         "image": image_name(name, data, budget),
+        "shown": shown,
         "runs": runs,
     }
 
@@ -110,18 +113,27 @@ def verdict(data: str, samples: torch.Tensor) -> dict[str, float]:
     return {"rarest": float(found.shares.min()), "confident": found.confident, "distance": found.distance}
 
 
-def draw(samples: torch.Tensor, data: str, path: Path) -> None:
-    """A picture with as many colours as its size on disk allows."""
+def draw(gan: GAN, samples: torch.Tensor, data: str, path: Path) -> str:
+    """A picture with as many colours as its size on disk allows, and what is on it.
+
+    Where images have labels or codes, the first one's values stand in columns, for several latents.
+    """
     path.parent.mkdir(exist_ok=True)
     if data == "grid25":
         torch.manual_seed(0)
         image = picture(samples[:SHOWN_POINTS], open_data(data).draw(SHOWN_POINTS)).convert("RGB")
+        what = f"{SHOWN_POINTS} samples over real points"
+    elif gan.codes:
+        code = next(iter(gan.codes))
+        images, columns = gan.sweep(code)
+        image, what = picture(images, columns=columns), f"a column for each value of {code}, a row for each latent"
     else:
-        image = picture(samples[:SHOWN])
+        image, what = picture(samples[:SHOWN]), f"{SHOWN} samples"
     for colours in (32, 16, 8, 4):
         save_picture(image.quantize(colours, dither=Image.Dither.NONE), path)
         if path.stat().st_size < PICTURE_BYTES:
-            return
+            break
+    return what
 
 
 def result(data: str, runs: list[Entry]) -> str:
@@ -147,11 +159,10 @@ def section(name: str, found: Entry) -> str:
         runs = part["runs"]
         spent = f"{count(mean(r['seen'] for r in runs))} | {mean(r['seconds'] for r in runs) / 60:.1f}"
         lines.append(f"| {title} | `{part['command']}` | {spent} | {result(data, runs)} | {len(runs)} |")
-    for title, (data, part) in parts.items():
+    for title, (_, part) in parts.items():
         losses = ", ".join(f"`{k}` {v:.3g}" for k, v in part["runs"][0]["losses"].items())
-        what = f"{SHOWN} samples" if data == "digits" else f"{SHOWN_POINTS} samples over real points"
         lines += ["", f"Losses at the end on {title} (means over the last tick, seed 0): {losses}.", ""]
-        lines.append(f"![{name} on {title}: {what}, seed 0](../images/{part['image']})")
+        lines.append(f"![{name} on {title}: {part['shown']}, seed 0](../images/{part['image']})")
     return "\n".join([*lines, "", f"{found['date']}, {made(found)}. Repeat: `{found['script']}`.", "", ""])
 
 
