@@ -58,10 +58,11 @@ def properties(images: Tensor) -> dict[str, np.ndarray]:
     }
 
 
-def ruled(gan: GAN) -> float:
-    """How strictly a continuous code rules a property within a value of c1: the size of their rank correlation over
-    samples that differ in all other latents, too, mean over the values; the best property's. (The direction may be
-    another for another value: nothing in the game makes a code turn all digits the same way.)
+def ruled(gan: GAN) -> tuple[float, float]:
+    """How strictly a continuous code rules a property: their rank correlation within a value of c1, over samples that
+    differ in all other latents, too; mean over the values, and mean of its size; the best property's.
+
+    The first asks for one direction for all values, the second lets the code turn some of them the other way.
 
     Along a sweep from one latent any input of a generator moves some property monotonically, also one that was never
     asked to mean anything: without the information term such a correlation was 1.00.
@@ -70,11 +71,12 @@ def ruled(gan: GAN) -> float:
     found = properties(gan.generate(z))
     first, *others = gan.codes.values()
     value = z[:, first.start : first.start + first.size].argmax(1).numpy()
-    return max(
-        float(np.mean([abs(spearmanr(z[value == k, code.start], of[value == k]).statistic) for k in range(10)]))
+    ranks = [
+        [spearmanr(z[value == k, code.start], of[value == k]).statistic for k in range(10)]
         for code in others
         for of in found.values()
-    )
+    ]
+    return float(np.abs(np.mean(ranks, 1)).max()), float(np.mean(np.abs(ranks), 1).max())
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -82,16 +84,15 @@ def test_codes_find_the_classes_and_a_property(seed: int, tmp_path: Path) -> Non
     judge()
     run = gansmith.train("infogan", "digits10k", seed=seed, out=tmp_path / "run", **SMALL)
     gan = run.load()
-    found, rank = matched(gan), ruled(gan)
-    print(f"seed {seed}: matched {found:.1%}, rank correlation {rank:.2f}, {run.seconds:.0f} s")
+    found, (rank, within) = matched(gan), ruled(gan)
+    print(f"seed {seed}: matched {found:.1%}, rank correlation {rank:.2f} ({within:.2f} in size), {run.seconds:.0f} s")
     assert found >= MATCHED and rank >= RULED
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_without_the_information_term_both_fail(seed: int, tmp_path: Path) -> None:
-    """By less than one would wish: G uses its ten inputs for classes anyway, as few noise numbers stand beside them."""
+def test_without_the_information_term_codes_mean_nothing(seed: int, tmp_path: Path) -> None:
     judge()
     gan = gansmith.train("infogan", "digits10k", seed=seed, info_weight=0.0, out=tmp_path / "run", **SMALL).load()
-    found, rank = matched(gan), ruled(gan)
-    print(f"without the term, seed {seed}: matched {found:.1%}, rank correlation {rank:.2f}")
-    assert found < MATCHED and rank < RULED
+    found, (rank, within) = matched(gan), ruled(gan)
+    print(f"without the term, seed {seed}: matched {found:.1%}, rank correlation {rank:.2f} ({within:.2f} in size)")
+    assert found < MATCHED / 2 and rank < RULED
