@@ -257,9 +257,10 @@ def test_information_is_cross_entropy_and_half_the_squared_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("progress", "categorical", "continuous"), [(0, 0, 0), (0.2, 0.5, 0), (0.4, 1, 0), (0.5, 1, 0.25), (1, 1, 1)]
+    ("progress", "categorical", "continuous"),
+    [(0, 0, 0), (0.1, 0.25, 0), (0.2, 0.5, 0), (0.3, 0.75, 0.5), (0.4, 1, 1), (1, 1, 1)],
 )
-def test_the_terms_of_the_codes_rise_one_after_the_other(
+def test_the_term_of_continuous_codes_rises_when_that_of_categorical_ones_is_half_there(
     progress: float, categorical: float, continuous: float
 ) -> None:
     recipe = InfoGAN(z_dim=1, categorical=(4,), continuous=1, width=8, info_warmup=0.4)

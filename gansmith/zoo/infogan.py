@@ -38,7 +38,7 @@ class InfoGAN(Generates, Discriminates, Targets, Recipe):
         continuous: number of continuous codes, each in -1 to 1.
         info_weight: of the information term; 0 is the ablation, whose codes mean nothing.
         info_warmup: share of the budget over which the term of the categorical codes rises from 0; that of the
-            continuous ones does so over the next such share. 0 = both are there from the start.
+            continuous ones rises over the second half of it. 0 = both are there from the start.
         code_std: standard deviation with which continuous codes are read: half of it makes their term 4 times as large.
         reader_noise: standard deviation of normal noise on the samples that the codes are read off; with some, codes
             must move what is seen, not single pixels.
@@ -54,7 +54,7 @@ class InfoGAN(Generates, Discriminates, Targets, Recipe):
     ranges: ClassVar = {
         "betas": (0.0, 0.9999),
         "lr_final": (0.0, 1.0),
-        "info_warmup": (0.0, 0.5),
+        "info_warmup": (0.0, 1.0),
         "code_std": (0.01, 100.0),
         "continuous": (0, 100),
         "categorical": (2, 10_000),
@@ -81,7 +81,7 @@ class InfoGAN(Generates, Discriminates, Targets, Recipe):
             chosen = image_settings(data, device, batch=128)
             chosen.pop("width", None)  # the paper's nets are small enough
             why = "measured on digits10k: so the codes find its classes and its slant"
-            found = {"info_warmup": 0.2, "code_std": 0.5, "reader_noise": 0.5, "z_dim": 12}
+            found = {"info_warmup": 0.6, "code_std": 0.5, "reader_noise": 0.5, "z_dim": 24}
             return chosen | {name: Setting(value, why) for name, value in found.items()}
         return point_settings() | {"lr_d": Setting(2e-3, "measured on grid25")}
 
@@ -123,8 +123,8 @@ class InfoGAN(Generates, Discriminates, Targets, Recipe):
 
         Source: eq. 5; a continuous code is normal around what was read, with standard deviation `code_std`.
         """
-        steps = progress / self.info_warmup if self.info_warmup else 2.0
-        categorical, continuous = min(1.0, steps), min(1.0, max(0.0, steps - 1))
+        categorical = min(1.0, progress / self.info_warmup) if self.info_warmup else 1.0
+        continuous = max(0.0, 2 * categorical - 1)
         codes, start, cost = z[:, self.z_dim :], 0, read.new_zeros(())
         for size in self.categorical:
             part = slice(start, start + size)
