@@ -118,6 +118,15 @@ def test_batch_size_does_not_matter(batch: int) -> None:
     torch.testing.assert_close(replace(look, batch=batch).features(image), look.features(image))
 
 
+@pytest.mark.parametrize(
+    ("size", "device", "images"),
+    [(None, "cpu", 64), (28, "cpu", 64), (224, "cpu", 8), (5000, "cpu", 1), (224, "meta", 64)],
+)
+def test_a_cpu_looks_at_few_large_images_at_once(size: int | None, device: str, images: int) -> None:
+    look = plain(size=size, resize="none" if size is None else "lanczos", device=torch.device(device))
+    assert look.at_once == images
+
+
 def test_arrays_do_as_well_as_tensors() -> None:
     image = noise(2, 3, 6, 6)
     assert torch.equal(plain().features(image.numpy()), plain().features(image))

@@ -17,6 +17,10 @@ from torch import Tensor
 from gansmith.errors import GansmithError
 from gansmith.evaluation.features.resize import Filter, resize
 
+# What a CPU's pass looks at: larger activations go back to the system after each layer, which costs more than they do.
+# efficientnet_lite0 is 2.6 to 3 times as fast with 8 images as with 64 (AMD EPYC, one thread, 2026-11-22).
+CPU_PIXELS = 8 * 224 * 224
+
 
 class Look(NamedTuple):
     """What one pass gives: features (N, D), and class probabilities (N, K) when the network has a head."""
@@ -43,7 +47,7 @@ class Extractor:
         eight_bit: round the values to the 256 levels that a file can hold, before resizing.
         weights: first 8 digits of the SHA-256 of the network's weights; "" when it has none.
         device: where the network is.
-        batch: images in one pass of the network.
+        batch: images in one pass of the network; on a CPU fewer, where they are larger than 28 px (`CPU_PIXELS`).
     """
 
     name: str
@@ -71,6 +75,13 @@ class Extractor:
         """What a protocol and a cache call it: name, version and weights, as "judge 1 3f2a90cc"."""
         return f"{self.name} {self.version} {self.weights}".rstrip()
 
+    @property
+    def at_once(self) -> int:
+        """Images in one pass of the network on this device."""
+        if self.device.type != "cpu" or self.size is None:
+            return self.batch
+        return max(1, min(self.batch, CPU_PIXELS // self.size**2))
+
     def resized(self, height: int, width: int) -> Filter:
         """The filter that images of this many pixels go through: "none" when they stay as they are."""
         if self.size is None or (height, width) == (self.size, self.size):
@@ -92,7 +103,7 @@ class Extractor:
         """
         checked = self._check(images)
         with torch.no_grad():
-            parts = [self.net(self.prepare(part)) for part in torch.split(checked, self.batch)]
+            parts = [self.net(self.prepare(part)) for part in torch.split(checked, self.at_once)]
         features = torch.cat([part.features.float().cpu() for part in parts])
         probs = [part.probs.float().cpu() for part in parts if part.probs is not None]
         if not features.isfinite().all():
