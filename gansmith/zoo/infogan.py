@@ -81,7 +81,7 @@ class InfoGAN(Generates, Discriminates, Targets, Recipe):
             chosen = image_settings(data, device, batch=128)
             chosen.pop("width", None)  # the paper's nets are small enough
             why = "measured on digits10k: so the codes find its classes and its slant"
-            found = {"info_warmup": 0.6, "code_std": 0.5, "reader_noise": 0.5, "z_dim": 24}
+            found = {"info_warmup": 0.6, "code_std": 0.5, "reader_noise": 0.5, "z_dim": 36}
             return chosen | {name: Setting(value, why) for name, value in found.items()}
         return point_settings() | {"lr_d": Setting(2e-3, "measured on grid25")}
 

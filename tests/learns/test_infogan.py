@@ -21,7 +21,7 @@ from gansmith.evaluation.features.choose import choose_extractor
 from gansmith.model import GAN
 from gansmith.places import cache_folder
 
-SAMPLES, DRAWN = 800_000, 2000
+SAMPLES, DRAWN = 1_000_000, 2000
 SMALL: dict[str, Any] = {"resolution": 16, "width": 32, "continuous": 1, "samples": SAMPLES, "quiet": True}
 MATCHED, RULED = 0.8, 0.8
 
