@@ -118,7 +118,6 @@ def draw(gan: GAN, samples: torch.Tensor, data: str, path: Path) -> str:
 
     Where images have labels or codes, the first one's values stand in columns, for several latents.
     """
-    path.parent.mkdir(exist_ok=True)
     if data == "grid25":
         torch.manual_seed(0)
         image = picture(samples[:SHOWN_POINTS], open_data(data).draw(SHOWN_POINTS)).convert("RGB")
@@ -129,11 +128,19 @@ def draw(gan: GAN, samples: torch.Tensor, data: str, path: Path) -> str:
         image, what = picture(images, columns=columns), f"a column for each value of {code}, a row for each latent"
     else:
         image, what = picture(samples[:SHOWN]), f"{SHOWN} samples"
-    for colours in (32, 16, 8, 4):
-        save_picture(image.quantize(colours, dither=Image.Dither.NONE), path)
-        if path.stat().st_size < PICTURE_BYTES:
-            break
+    keep(image, path)
     return what
+
+
+def keep(image: Image.Image, path: Path, most: int = 32) -> None:
+    """Save a picture with as many colours, at most `most`, as PICTURE_BYTES on disk allow."""
+    path.parent.mkdir(exist_ok=True)
+    colours = most
+    while True:
+        save_picture(image.quantize(colours, dither=Image.Dither.NONE), path)
+        if path.stat().st_size < PICTURE_BYTES or colours <= 4:
+            return
+        colours //= 2
 
 
 def result(data: str, runs: list[Entry]) -> str:
