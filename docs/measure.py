@@ -152,7 +152,7 @@ def result(data: str, runs: list[Entry]) -> str:
         return text if len(values) == 1 else f"{text} ({form.format(min(values))} to {form.format(max(values))})"
 
     if data == "grid25":
-        return f"{over('modes', '{:g}')} of 25 modes, {over('hq', '{:.0%}')} of high quality"
+        return f"{over('modes', '{:.3g}')} of 25 modes, {over('hq', '{:.0%}')} of high quality"
     sure, far = over("confident", "{:.0%}"), over("distance", "{:.2f}")
     return f"rarest class {over('rarest', '{:.1%}')}, confident {sure} of real, distance {far} x"
 
@@ -180,12 +180,14 @@ def made(found: Entry) -> str:
 
 def overview(all_found: dict[str, Entry]) -> str:
     """The table that compares the recipes, for docs/recipes/index.md."""
-    lines = ["", "| recipe | digits | grid25 | date |", "|---|---|---|---|"]
+    lines = ["", "| recipe | digits | grid25 | measured |", "|---|---|---|---|"]
     for name, found in sorted(all_found.items()):
         cells = [result(data, found[data]["runs"]) if data in found else "-" for data in KINDS]
-        lines.append(f"| [{name}]({name}.md) | {cells[0]} | {cells[1]} | {found['date']} |")
+        when = f"{found['date']}, {found['machine'].partition(',')[0]}"
+        lines.append(f"| [{name}]({name}.md) | {cells[0]} | {cells[1]} | {when} |")
     where = "; ".join(sorted({made(found) for found in all_found.values()}))
-    return "\n".join([*lines, "", f"Measured on: {where}.", "", ""])
+    apart = " Equal minutes are not equal work there: compare rows of one machine." * (";" in where)
+    return "\n".join([*lines, "", f"Measured on: {where}.{apart}", "", ""])
 
 
 def fill(page: Path, text: str, word: str = "measured") -> None:
