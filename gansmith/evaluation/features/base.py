@@ -18,7 +18,7 @@ from gansmith.errors import GansmithError
 from gansmith.evaluation.features.resize import Filter, resize
 
 # What a CPU's pass looks at: larger activations go back to the system after each layer, which costs more than they do.
-# efficientnet_lite0 is 2.6 to 3 times as fast with 8 images as with 64 (AMD EPYC, one thread, 2026-11-22).
+# efficientnet_lite0: 2.4 times as fast as with 64 images (benchmarks/evaluation_features.py, AMD EPYC, 2026-11-23).
 CPU_PIXELS = 8 * 224 * 224
 
 
