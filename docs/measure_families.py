@@ -61,7 +61,7 @@ def features(images: torch.Tensor, name: str, resolution: int) -> torch.Tensor:
     """Of images (N, C, H, W) in [-1, 1], each (N, 1280)."""
     data = open_data(name, resolution=resolution, progress=False)
     found = choose_extractor(EXTRACTOR, data, cache_folder() / "judges", None, "cpu", lambda text: None)
-    return torch.cat([found.features(part) for part in images.clamp(-1, 1).split(32)]).double()
+    return found.features(images).double()
 
 
 @cache
@@ -92,21 +92,22 @@ def measure(job: Job) -> Entry:
     if job.seed == 0:
         keep(picture(samples[:SHOWN]), DOCS / "images" / f"{job.recipe}-{job.where.replace(' ', '-')}.png", 256)
     kid = kernel_distance(features(samples, name, resolution), real_features(name, resolution))
-    return facts | {"kid": kid, "minutes": job.minutes, "date": datetime.date.today().isoformat()}
+    machine = devices.describe(devices.find_device("cpu"))
+    versions = {"torch": str(torch.__version__), "gansmith": gansmith.__version__}
+    facts |= {"date": datetime.date.today().isoformat(), "machine": machine, "versions": versions}
+    return facts | {"kid": kid, "minutes": job.minutes}
 
 
 def table(found: dict[str, dict[str, Entry]], minutes: float) -> str:
     """The page's part."""
     lines = ["", f"| recipe | {' | '.join(SETS)} |", f"|---|{'---|' * len(SETS)}"]
     for recipe in RECIPES:
-        cells = [cell([r for r in found.get(f"{recipe} on {where}", {}).values()]) for where in SETS]
+        cells = [cell([*found.get(f"{recipe} on {where}", {}).values()]) for where in SETS]
         lines.append(f"| [{recipe}]({recipe}.md) | {' | '.join(cells)} |")
     what = f"KID x 1000 (lower is better): mean of the seeds, their range, and the samples seen in {minutes:g} minutes"
-    facts = {"machine": devices.describe(devices.find_device("auto"))}
-    facts["versions"] = {"torch": str(torch.__version__), "gansmith": gansmith.__version__}
-    dates = sorted({run["date"] for runs in found.values() for run in runs.values()})
-    when = " to ".join(dict.fromkeys([dates[0], dates[-1]]))
-    told = f"{what} on one thread. {when}, {made(facts)}. Repeat: `python docs/measure_families.py`."
+    runs = [run for seeds in found.values() for run in seeds.values()]
+    where = "; ".join(sorted({f"{run['date']}, {made(run)}" for run in runs}))
+    told = f"{what} on one thread. {where}. Repeat: `python docs/measure_families.py`."
     return "\n".join([*lines, "", told, "", ""])
 
 
