@@ -112,6 +112,11 @@ class Generates:
         """The parts of the latent that have a meaning; none by default."""
         return ()
 
+    def depths(self, nets: Nets) -> tuple[int, ...]:
+        """How many numbers of the noise enter the generator at each depth, the coarse ones first; by default all at
+        once."""
+        return (self.z_dim,)
+
     def gallery(self, data: DataSpec, n: int, generator: torch.Generator | None = None) -> tuple[Tensor, int | None]:
         """About n latents for a picture, and its columns (None = as many as rows).
 
@@ -168,7 +173,11 @@ class Styled(Generates):
 
     def generate(self, nets: Nets, z: Tensor, psi: float = 1.0) -> Tensor:
         """Samples (N, ...) from latents, their styles truncated by psi."""
-        samples: Tensor = nets["G"](self.styles(nets, z, psi))
+        return self.synthesise(nets, self.styles(nets, z, psi))
+
+    def synthesise(self, nets: Nets, ws: Tensor) -> Tensor:
+        """Samples (N, ...) from styles ws (N, layers, w_dim), all with the same noise."""
+        samples: Tensor = nets["G"](ws)
         return samples
 
 

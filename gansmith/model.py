@@ -88,6 +88,21 @@ class GAN:
         with torch.no_grad():
             return torch.cat([made(nets, part).float().cpu() for part in torch.split(self._inputs(nets, z), batch)])
 
+    def synthesise(self, ws: Tensor, batch: int = 64) -> Tensor:
+        """Samples (N, ...) float32 on the CPU from styles ws (N, layers, w_dim), for a recipe with styles.
+
+        All have the same noise: what lies between two of them does not flicker.
+
+        Raises:
+            GansmithError: the recipe has no styles.
+        """
+        recipe, nets = self.recipe, self._sampler()
+        if not isinstance(recipe, Styled):
+            raise GansmithError(f"{type(recipe).__name__} has no styles: draw from latents instead.")
+        with torch.no_grad():
+            parts = torch.split(self._inputs(nets, ws), batch)
+            return torch.cat([recipe.synthesise(nets, part).float().cpu() for part in parts])
+
     def sample(self, n: int, seed: int = 0, batch: int = 64, psi: float = 1.0, **codes: Any) -> Tensor:
         """n samples: images (n, C, H, W) in [-1, 1] or points (n, D), float32 on the CPU.
 

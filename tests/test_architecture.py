@@ -45,7 +45,7 @@ ROOMS: dict[str, set[str]] = {
     "engine": {"abilities", "augmenting", "core", "helpers"},
     "evaluation": {"engine", "places"},
     "doctor": {"abilities", "core", "evaluation", "engine", "helpers"},
-    "explore": {"abilities", "core", "engine", "evaluation"},
+    "explore": {"abilities", "core", "engine", "evaluation", "steering"},
     "export": {"abilities", "core", "engine"},
     "judging": {"data", "engine", "evaluation", "places"},
     "doctoring": {"recipes", "data", "doctor", "evaluation"},

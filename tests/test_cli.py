@@ -567,7 +567,7 @@ def test_completion_knows_verbs_recipes_and_flags(shell: str, capsys: pytest.Cap
 
 
 SAMPLE = {"-n", "--seed", "--out", "--checkpoint", "--raw", "--device", "--help"}
-SAMPLE |= {"--label", "--label-grid", "--code", "--sweep", "--psi"}
+SAMPLE |= {"--numbers", "--label", "--label-grid", "--code", "--sweep", "--psi"}
 
 
 @pytest.mark.parametrize(

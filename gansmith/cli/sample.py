@@ -7,6 +7,7 @@ Examples:
   gansmith sample runs/00000-r3gan-digits -n 64 --seed 3 --out grid.png
   gansmith sample runs/00000-r3gan-digits -n 1000 --out pictures     a folder of 1000 PNG files
   gansmith sample runs/00000-r3gan-digits -n 10k --out fakes.npz     the array "samples"
+  gansmith sample runs/00000-r3gan-digits -n 64 --numbers            with numbers, to name samples by in other verbs
   gansmith sample runs/00000-sngan-digits --psi 0.5                  truncated: less variety, better on average
   gansmith sample runs/00001-acgan-digits --label 3                  of one class, by its name or number
   gansmith sample runs/00001-acgan-digits --label-grid               a row for each class, a column for each latent
@@ -17,13 +18,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gansmith.cli.parse import parse
 from gansmith.errors import GansmithError
 
+if TYPE_CHECKING:
+    from gansmith.explore.sheet import Sheet
+
 SAMPLES = 16  # when -n does not say
 ACROSS = 8  # samples of each class, or rows of a sweep, when -n does not say
+WIDEST = 10  # columns of a grid with numbers
 
 
 @dataclass
@@ -34,6 +39,8 @@ class Args:
         run: the run directory.
         n: how many samples, 16 by default; with --label-grid of each class, with --sweep rows (8).
         seed: of the latents.
+        numbers: write numbers at the rows and columns of the grid: the sample of seed 0 in the row 8 and the column +3
+            is number 11 of it, which the verbs that steer (walk, arithmetic, directions ...) call 0:11.
         out: a folder (one PNG each), a .png file (a grid) or a .npz file (array "samples", N C H W in [-1, 1], or
             N D for points); by default samples.png in the run directory.
         checkpoint: latest, best, or the name of a folder under checkpoints/.
@@ -50,6 +57,7 @@ class Args:
     run: str
     n: int | None = None
     seed: int = 0
+    numbers: bool = False
     out: str | None = None
     checkpoint: str = "latest"
     raw: bool = False
@@ -71,9 +79,27 @@ def run(argv: list[str]) -> int:
     gan = api.load(args.run, checkpoint=args.checkpoint, raw=args.raw, device=args.device)
     samples, columns = drawn(gan, args)
     out = Path(args.out or Path(args.run) / "samples.png").expanduser()
-    save_samples(samples, out, "image" if samples.ndim == 4 else "points", columns)
+    if args.numbers:
+        numbered(samples, args, columns).save(out)
+    else:
+        save_samples(samples, out, "image" if samples.ndim == 4 else "points", columns)
     print(f"{len(samples)} samples in {out}")
     return 0
+
+
+def numbered(samples: Any, args: Args, columns: int | None) -> Sheet:
+    """The samples as a grid with their numbers at its rows and columns."""
+    import math
+
+    from gansmith.explore.sheet import Sheet
+
+    if columns is not None or args.label is not None or args.code or samples.ndim != 4:
+        raise GansmithError(
+            "--numbers counts the images of a seed: leave --label, --code, --label-grid and --sweep out."
+        )
+    across = min(math.ceil(math.sqrt(len(samples))), WIDEST)
+    rows = range(0, len(samples), across)
+    return Sheet(samples, across, tuple(f"+{k}" for k in range(across)), tuple(map(str, rows)))
 
 
 def drawn(gan: Any, args: Args) -> tuple[Any, int | None]:

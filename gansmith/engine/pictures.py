@@ -23,8 +23,8 @@ def to_uint8(images: Tensor) -> np.ndarray:
     return scaled.to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
 
 
-def grid(images: Tensor, columns: int | None = None) -> Image.Image:
-    """Images (N, C, H, W) in [-1, 1] as one picture, row by row; small images are enlarged 2 or 3 times."""
+def grid(images: Tensor, columns: int | None = None, scale: int | None = None) -> Image.Image:
+    """Images (N, C, H, W) in [-1, 1] as one picture, row by row, enlarged `scale` times (None: small ones 2 or 3)."""
     pixels = to_uint8(images)
     n, h, w, c = pixels.shape
     columns = columns or math.ceil(math.sqrt(n))
@@ -34,7 +34,7 @@ def grid(images: Tensor, columns: int | None = None) -> Image.Image:
         y, x = GAP + i // columns * (h + GAP), GAP + i % columns * (w + GAP)
         canvas[y : y + h, x : x + w] = image
     picture = _to_image(canvas)
-    scale = max(1, min(3, 96 // max(h, w)))
+    scale = scale or max(1, min(3, 96 // max(h, w)))
     return picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)
 
 

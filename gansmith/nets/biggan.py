@@ -92,7 +92,7 @@ class Generator(nn.Module):
                 f"z_dim = {z_dim} cannot be split into {self.chunks} chunks, one for each block and one before: "
                 f"give at least {self.chunks}."
             )
-        sizes = [len(part) for part in torch.arange(z_dim, device="cpu").tensor_split(self.chunks)]
+        self.sizes = sizes = [len(part) for part in torch.arange(z_dim, device="cpu").tensor_split(self.chunks)]
         self.embed = fill(nn.Linear(num_classes, shared, bias=False)) if shared else nn.Identity()
         label = shared or num_classes
         conds = [label + z_dim] * stages if self.whole else [label + size for size in sizes[1:]] or [label] * stages

@@ -122,6 +122,9 @@ class BigGAN(Conditioned, Discriminates, Recipe):
         D = biggan.Discriminator(data.shape, self.width, **common)
         return Nets({"G": G, "D": Projected(D, self.labels, spectral=True, init=biggan.INITS[self.init])})
 
+    def depths(self, nets: Nets) -> tuple[int, ...]:
+        return tuple(nets["G"].sizes)  # type: ignore[arg-type]
+
     def half_life(self, clock: Clock) -> float:
         if not self.ema_start:
             return super().half_life(clock)
