@@ -33,6 +33,7 @@ VERBS = (
     "vary",
     "zoom",
     "directions",
+    "invert",
     "features",
     "classify",
     "evaluate",

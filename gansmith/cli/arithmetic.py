@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gansmith.cli.parse import parse
-from gansmith.cli.steered import Steered, opened, target, written
+from gansmith.cli.steered import Steered, opened, target, told, written
 from gansmith.errors import GansmithError
 
 KINDS = ("plus", "minus", "to")
@@ -56,7 +56,7 @@ def run(argv: list[str]) -> int:
     groups = [points.find(space, getattr(args, kind), **args.codes) for kind in KINDS]
     total = mixing.arithmetic(*groups)
     if args.save:
-        points.save(space, total, args.save, told="gansmith arithmetic")
+        points.save(space, total, args.save, told=told("arithmetic", argv))
     found = space.images(mixing.around(space, total, args.n, args.around, args.seed))
     columns = max(*(len(group) for group in groups), round(len(found) ** 0.5))
     shown = [padded(space.images(group), columns) for group in groups]

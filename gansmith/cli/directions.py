@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gansmith.cli.parse import parse
-from gansmith.cli.steered import FILMS, Steered, opened, target, written
+from gansmith.cli.steered import FILMS, Steered, opened, target, told, written
 from gansmith.errors import GansmithError
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def found(args: Args, space: Space, folder: Path, path: Path, argv: list[str]) -
     print(f"Measuring what {len(got)} direction{'s' * (len(got) > 1)} change ...", flush=True)
     scored = directions.score(space, got, seed=args.seed)
     for direction in scored:
-        directions.save(space, direction, folder, " ".join(["gansmith directions", *argv]))
+        directions.save(space, direction, folder, told("directions", argv))
         print(f"{direction.name:12} {direction.about}")
     print(f"They are in {folder}. Move along one: gansmith directions {args.run} --apply {scored[0].name}")
     return shown(args, space, scored, path, argv)

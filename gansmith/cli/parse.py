@@ -157,7 +157,8 @@ def _tyro_class(groups: dict[str, list[Flag]]) -> type:
             inner = make_dataclass("Fields", [_tyro_field(flag, paired=True) for flag in group])
             inner.__doc__ = "What is not set is chosen from the data, or has the default of the recipe."
             nested.append((f"group{len(nested)}", Annotated[inner, tyro.conf.arg(name=title)]))
-    return make_dataclass("Command", [*nested, *(_tyro_field(flag) for flag in groups.get("", []))])
+    own = sorted(groups.get("", []), key=lambda flag: not flag.positional)
+    return make_dataclass("Command", [*nested, *(_tyro_field(flag) for flag in own)])
 
 
 def _tyro_field(flag: Flag, paired: bool = False) -> tuple[str, Any, Any]:

@@ -72,11 +72,16 @@ def target(args: Steered, default: str, suffixes: tuple[str, ...] = (*FILMS, ".p
     return check_path(Path(args.out or Path(args.run) / default).expanduser(), suffixes)
 
 
+def told(verb: str, argv: list[str]) -> str:
+    """The command, as it is typed."""
+    return shlex.join(["gansmith", verb, *argv])
+
+
 def written(shown: Film | Sheet, path: Path, args: Steered, verb: str, argv: list[str]) -> int:
     """Save it with the command in its metadata, and say where it is; gives the exit code."""
     from gansmith.explore.film import Film
 
-    shown = replace(shown, told=shlex.join(["gansmith", verb, *argv]))
+    shown = replace(shown, told=told(verb, argv))
     if isinstance(shown, Film):
         shown = replace(shown, fps=args.fps)
         print(f"{len(shown.frames)} frames in {shown.save(path)}")

@@ -28,6 +28,7 @@ class Runs(dict[str, Path]):
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self.folder, self.data = folder, folder / "squares"
+        self["data"] = self.data
         generator = np.random.default_rng(0)
         for k, name in enumerate(("left", "right")):
             (self.data / name).mkdir(parents=True)
@@ -136,6 +137,28 @@ def test_a_sum_is_a_stop_of_a_walk(runs: Runs, tmp_path: Path, capsys: pytest.Ca
     assert "another model" in refused(f"walk {runs['dcgan']} --seeds {file},4 --out {tmp_path}/w.gif", capsys)
 
 
+@pytest.mark.parametrize("suffix", [".png", ".gif"])
+@pytest.mark.parametrize("recipe", ["dcgan", "stylegan2", "biggan"])
+def test_pictures_are_brought_into_a_model(
+    recipe: str, suffix: str, runs: Runs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, out, file = runs[recipe], tmp_path / f"found{suffix}", tmp_path / "found.safetensors"
+    pictures = f"{runs.data}/left/0.png {runs.data}/right/3.png"
+    said = gs(f"invert {run} {pictures} --steps 6 --starts 2 --quick --save {file} --out {out}", capsys)
+    assert said.count(" dB") == 2 and "0.png" in said and "outside" not in said
+    assert explore.read_told(out).startswith("gansmith invert")
+    gs(f"walk {run} --seeds {file} --steps 2 --out {tmp_path}/w.gif", capsys)
+
+
+def test_a_folder_of_pictures_and_the_range(runs: Runs, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = runs["dcgan"]
+    words = f"invert {run} {runs.data} --most 3 --steps 2 --starts 1 --distance pixels --out {tmp_path}/a.png"
+    said = gs(words, capsys)
+    assert said.count(" dB") == 3 and (run / "invert.safetensors").is_file()
+    assert len(list((run / "inversion").glob("range-*.json"))) == 1
+    assert gs(words, capsys).splitlines()[-5:-2] == said.splitlines()[-5:-2]
+
+
 def test_directions_are_kept_listed_applied_and_renamed(
     runs: Runs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -191,6 +214,15 @@ def test_numbers_of_samples(runs: Runs, tmp_path: Path, capsys: pytest.CaptureFi
         ("directions {dcgan} --find a --yes 1", "both kinds"),
         ("directions {dcgan} --rename a", "needs --apply"),
         ("directions {dcgan} --count 0", "at least 1"),
+        ("invert {dcgan}", "Say which pictures"),
+        ("invert {dcgan} nobody.jpg", "nobody.jpg"),
+        ("invert {dcgan} a.jpg b.jpg", "a.jpg cannot be used: no such file"),
+        ("invert {dcgan} {data}/left/0.png --fit stretch", "give one of crop"),
+        ("invert {dcgan} {data}/left/0.png --quick --steps 0", "steps = 0"),
+        ("invert {dcgan} {data}/left/0.png --quick --each-layer", "for the space w"),
+        ("invert {dcgan} {data}/left/0.png --quick --distance E", "E"),
+        ("invert {dcgan} {data}/left/0.png --quick --psi 0.5", "leave psi out"),
+        ("invert {dcgan} {dcgan}/run.yaml {data}/left/0.png", "not an image"),
     ],
 )
 def test_what_cannot_be_is_one_sentence(
