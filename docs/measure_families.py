@@ -115,8 +115,11 @@ def cell(runs: list[Entry]) -> str:
     if not runs:
         return "-"
     kids = [1000 * run["kid"] for run in runs]
-    seeds = "" if len(runs) == 3 else f"; {len(runs)} seed{'s' * (len(runs) > 1)}"
-    return f"{mean(kids):.0f} ({min(kids):.0f} to {max(kids):.0f}; {count(mean(r['seen'] for r in runs))}{seeds})"
+    seen = count(mean(run["seen"] for run in runs))
+    if len(runs) == 1:
+        return f"{kids[0]:.0f} (one seed; {seen})"
+    seeds = "" if len(runs) == 3 else f"; {len(runs)} seeds"
+    return f"{mean(kids):.0f} ({min(kids):.0f} to {max(kids):.0f}; {seen}{seeds})"
 
 
 def jobs(args: argparse.Namespace, found: dict[str, dict[str, Entry]]) -> Iterator[Job]:

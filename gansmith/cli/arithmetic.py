@@ -10,10 +10,14 @@ Examples:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from gansmith.cli.parse import parse
 from gansmith.cli.steered import Steered, opened, target, told, written
 from gansmith.errors import GansmithError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 KINDS = ("plus", "minus", "to")
 
@@ -69,7 +73,7 @@ def run(argv: list[str]) -> int:
     return written(sheet, path, args, "arithmetic", argv)
 
 
-def padded(images, columns):  # type: ignore[no-untyped-def]
+def padded(images: Tensor, columns: int) -> Tensor:
     """A row of images (N, C, H, W) with blanks behind."""
     import torch
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gansmith.cli.parse import parse
-from gansmith.cli.steered import FILMS, Steered, opened, target, written
+from gansmith.cli.steered import FILMS, Filmed, opened, target, written
 from gansmith.errors import GansmithError
 
 
 @dataclass
-class Args(Steered):
+class Args(Filmed):
     """Flags of breed.
 
     Args:
@@ -34,6 +34,8 @@ def run(argv: list[str]) -> int:
     pair = [name.strip() for name in args.classes.split(",")]
     if len(pair) != 2 or not all(pair):
         raise GansmithError("Give two classes, by name or number: --classes cat,dog.")
+    if args.label is not None:
+        raise GansmithError("breed goes from class to class: leave --label out.")
     path = target(args, "breed.png")
     from gansmith.explore import points, tours
     from gansmith.explore.film import Film
@@ -41,7 +43,7 @@ def run(argv: list[str]) -> int:
     space = opened(args)
     film = path.suffix in FILMS
     steps = args.steps or (49 if film else 9)
-    images = tours.breed(space, points.find(space, args.seeds), pair[0], pair[1], steps)
+    images = tours.breed(space, points.find(space, args.seeds, **args.codes), pair[0], pair[1], steps)
     if film:
         return written(Film(images), path, args, "breed", argv)
     names = [pair[0], *[""] * (steps - 2), pair[1]]

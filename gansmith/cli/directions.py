@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gansmith.cli.parse import parse
-from gansmith.cli.steered import FILMS, Steered, opened, target, told, written
+from gansmith.cli.steered import FILMS, Filmed, opened, target, told, written
 from gansmith.errors import GansmithError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Args(Steered):
+class Args(Filmed):
     """Flags of directions.
 
     Args:

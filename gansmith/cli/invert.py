@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gansmith.cli.parse import parse
-from gansmith.cli.steered import FILMS, Steered, opened, target, told, written
+from gansmith.cli.steered import FILMS, Filmed, opened, target, told, written
 from gansmith.errors import GansmithError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ FRAMES = 75  # of a film of the search
 
 
 @dataclass(kw_only=True)
-class Args(Steered):
+class Args(Filmed):
     """Flags of invert.
 
     Args:

@@ -23,13 +23,11 @@ class Steered:
 
     Args:
         run: the run directory.
-        out: where it goes; the suffix says what it becomes: .mp4, .gif or .webp for a film, .png for a still picture.
-            By default a file in the run directory, named as the verb.
+        out: where it goes, .png for a still picture; by default a file in the run directory, named as the verb.
         space: z (latents) or w (styles); by default w where the model has styles.
         psi: truncation: 1 = none, smaller = nearer to the mean, better and less varied.
         label: the class of the points that come from seeds, by its name or number.
         code: codes of such points, as c1=4,c2=-0.5.
-        fps: frames a second of a film.
         checkpoint: latest, best, or the name of a folder under checkpoints/.
         raw: the generator as trained, not its average.
         device: cpu, cuda or mps.
@@ -41,7 +39,6 @@ class Steered:
     psi: float = 1.0
     label: str | None = None
     code: str | None = None
-    fps: float = 25.0
     checkpoint: str = "latest"
     raw: bool = False
     device: str = "cpu"
@@ -50,6 +47,19 @@ class Steered:
     def codes(self) -> dict[str, Any]:
         """What is set in the latents of seeds."""
         return assigned(self.code) | ({} if self.label is None else {"label": self.label})
+
+
+@dataclass
+class Filmed(Steered):
+    """Flags of the verbs that can make a film.
+
+    Args:
+        out: where it goes; the suffix says what it becomes: .mp4, .gif or .webp for a film, .png for a still picture.
+            By default a file in the run directory, named as the verb.
+        fps: frames a second of a film.
+    """
+
+    fps: float = 25.0
 
 
 def opened(args: Steered) -> Space:
@@ -83,7 +93,7 @@ def written(shown: Film | Sheet, path: Path, args: Steered, verb: str, argv: lis
 
     shown = replace(shown, told=told(verb, argv))
     if isinstance(shown, Film):
-        shown = replace(shown, fps=args.fps)
+        shown = replace(shown, fps=args.fps if isinstance(args, Filmed) else shown.fps)
         print(f"{len(shown.frames)} frames in {shown.save(path)}")
     else:
         print(f"{len(shown.images)} images in {shown.save(path)}")

@@ -12,12 +12,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gansmith.cli.parse import parse
-from gansmith.cli.steered import FILMS, Steered, opened, target, written
+from gansmith.cli.steered import FILMS, Filmed, opened, target, written
 from gansmith.errors import GansmithError
 
 
 @dataclass
-class Args(Steered):
+class Args(Filmed):
     """Flags of truncate.
 
     Args:

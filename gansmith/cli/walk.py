@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gansmith.cli.parse import parse
-from gansmith.cli.steered import Steered, opened, target, written
+from gansmith.cli.steered import Filmed, opened, target, written
 
 
 @dataclass
-class Args(Steered):
+class Args(Filmed):
     """Flags of walk.
 
     Args:

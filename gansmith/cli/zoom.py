@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gansmith.cli.parse import parse
-from gansmith.cli.steered import FILMS, Steered, opened, target, written
+from gansmith.cli.steered import FILMS, Filmed, opened, target, written
 
 
 @dataclass
-class Args(Steered):
+class Args(Filmed):
     """Flags of zoom.
 
     Args:

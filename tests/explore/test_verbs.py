@@ -209,6 +209,8 @@ def test_numbers_of_samples(runs: Runs, tmp_path: Path, capsys: pytest.CaptureFi
         ("breed {biggan}", "--classes cat,dog"),
         ("breed {biggan} --classes left,up", "is none of"),
         ("breed {dcgan} --classes left,right", "without labels"),
+        ("breed {biggan} --classes left,right --label left", "leave --label out"),
+        ("mix {stylegan2} --fps 10", "no flag --fps"),
         ("zoom {dcgan} --far 0", "above 0|at least 2"),
         ("directions {dcgan} --find smile", "cannot be followed"),
         ("directions {dcgan} --find a --yes 1", "both kinds"),
