@@ -111,8 +111,7 @@ def search(args: Args, space: Space, folder: Path) -> list[Direction]:
         got = [finding.from_measure(space, args.find, seed=args.seed, layers=args.layers)]
     if args.without:
         others = [directions.load(space, name.strip(), folder) for name in args.without.split(",")]
-        unit = directions.unit(space)
-        got = [directions.without(direction, others, unit) for direction in got]
+        got = [directions.without(direction, others, space.unit) for direction in got]
     return got
 
 

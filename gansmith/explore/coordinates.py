@@ -7,9 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gansmith.explore.space import Space
-
-DRAWS, SEED = 4096, 3_266_489_917  # points whose spread is the unit, and their seed: one that nobody draws with
+from gansmith.explore.space import DRAWS, UNIT_SEED, Space
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class Coordinates:
     @classmethod
     def of(cls, space: Space) -> Coordinates:
         """Those of a space, on its model's device."""
-        drawn = noise(space, space.draw(DRAWS, SEED)).to(space.model.device)
+        drawn = space.rows(space.draw(DRAWS, UNIT_SEED)).to(space.model.device)
         mean, std = drawn.mean(0), drawn.std(0)
         std = torch.where(std > 1e-6, std, 1.0)
         if space.name == "w":
@@ -51,7 +49,7 @@ class Coordinates:
     def rows(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """The rows (N, 1, D) of points, styles by their mean over the layers, and the codes (N, C) behind them."""
         points = points.to(self.mean)
-        u = (noise(self.space, points) - self.mean) / self.std
+        u = (self.space.rows(points) - self.mean) / self.std
         behind = points[:, :0, 0] if self.space.name == "w" else points[:, u.shape[1] :]
         return u[:, None], behind
 
@@ -64,8 +62,3 @@ class Coordinates:
         if self.low is not None and self.high is not None:
             return torch.minimum(torch.maximum(u, self.low), self.high)
         return u
-
-
-def noise(space: Space, points: Tensor) -> Tensor:
-    """The noise (N, z_dim) of points, or their style (N, w_dim), the mean over the layers."""
-    return points.mean(1) if space.name == "w" else points[:, : space.recipe.z_dim]

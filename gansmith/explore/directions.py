@@ -63,28 +63,16 @@ class Direction:
         return ", ".join(f"{name} {rank:+.2f}" for name, rank in strong[:3]) or "nothing that is measured"
 
 
-def rows(space: Space, p: Tensor) -> Tensor:
-    """Points (N, ...) as rows (N, D) that directions live in: the noise, or the style (the mean over layers)."""
-    return p.mean(1) if space.name == "w" else p[:, : space.recipe.z_dim]
-
-
 def move(space: Space, p: Tensor, direction: Direction, strength: Tensor | float, layers: str | None = None) -> Tensor:
     """Points p (N, ...) moved by `strength`, one number or (N,), in standard deviations of draws.
 
     Args:
         layers: in place of the direction's own.
     """
-    vector = direction.vector.to(p)
-    if space.name == "z":
-        vector = torch.cat([vector, vector.new_zeros(p.shape[1] - len(vector))])
+    vector = space.lifted(direction.vector.to(p)[None])
     by = torch.as_tensor(strength, dtype=p.dtype, device=p.device)
     by = by.reshape(-1, *[1] * (p.ndim - 1)) if by.ndim else by
     return p + by * vector * space.mask(layers or direction.layers).to(p.device)
-
-
-def unit(space: Space) -> Tensor:
-    """The standard deviation of draws (D,) in each number that directions live in."""
-    return rows(space, space.draw(POPULATION, seed=1)).std(0).clamp_min(1e-12)
 
 
 def without(direction: Direction, others: Sequence[Direction], unit: Tensor) -> Direction:
@@ -158,7 +146,7 @@ def load(space: Space, name: str, folder: str | Path) -> Direction:
         raise GansmithError(f"{path}: there is no such direction; {told}.{did_you_mean(name, known)}")
     facts, tensors = points.read(path)
     points.same_model(space, path, facts)
-    vector, size = tensors.get("vector"), rows(space, space.draw(1)).shape[1]
+    vector, size = tensors.get("vector"), space.rows(space.draw(1)).shape[1]
     if vector is None or tuple(vector.shape) != (size,) or not vector.isfinite().all():
         raise GansmithError(f"{path} is damaged: it holds no direction of this model.")
     try:

@@ -85,7 +85,7 @@ def train_encoder(
             images, wanted = space.made(points).clamp(-1, 1), chart.rows(points)[0][:, 0]
         cost = F.mse_loss(net(images), wanted)
         adam.zero_grad()
-        cost.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(cost)
         adam.step()
         schedule.step()
         loss += (float(cost.detach()) - loss) / min(step + 1, 20)

@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+from torch import Tensor
 
 from gansmith.engine.files import explained, write_file
 from gansmith.errors import GansmithError
@@ -47,6 +48,21 @@ def check_path(path: Path | str, suffixes: Sequence[str]) -> Path:
         if not os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
             raise PermissionError(errno.EACCES, "no permission")
     return path
+
+
+def check_images(needs: str, axes: str, images: Tensor) -> None:
+    """Refuse what is no images of floats with these axes, at least one along each.
+
+    Args:
+        needs: the begin of the sentence.
+        axes: as "N, C, H, W".
+
+    Raises:
+        GansmithError: another number of axes, an empty one, or another type.
+    """
+    shape, kind = tuple(images.shape), str(images.dtype).removeprefix("torch.")
+    if len(shape) != len(axes.split(",")) or 0 in shape or not images.is_floating_point():
+        raise GansmithError(f"{needs} ({axes}) of floats in [-1, 1], at least one of each, not {shape} of {kind}.")
 
 
 def listed(names: Sequence[str]) -> str:

@@ -19,7 +19,7 @@ from torch import Tensor
 from gansmith.engine.pictures import GAP, grid
 from gansmith.errors import GansmithError
 from gansmith.evaluation.pictures import spread
-from gansmith.explore.files import bundle, check_path, exif, load_av, plain, still, write
+from gansmith.explore.files import bundle, check_images, check_path, exif, load_av, plain, still, write
 
 SUFFIXES = (".mp4", ".gif", ".webp", ".png")
 SIDE, ENLARGED = 256, 8  # frames are enlarged until their longer side has so many pixels, at most so many times
@@ -49,12 +49,7 @@ class Film:
     told: str = ""
 
     def __post_init__(self) -> None:
-        shape = tuple(self.frames.shape)
-        if len(shape) != 5 or 0 in shape or not self.frames.is_floating_point():
-            raise GansmithError(
-                f"A film needs frames (T, N, C, H, W) of floats in [-1, 1], at least one of each, not {shape} of "
-                f"{str(self.frames.dtype).removeprefix('torch.')}."
-            )
+        check_images("A film needs frames", "T, N, C, H, W", self.frames)
         if self.columns is not None and self.columns < 1:
             raise GansmithError(f"A film of {self.columns} columns: give at least 1.")
         if not FPS[0] <= self.fps <= FPS[1]:

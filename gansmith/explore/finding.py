@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gansmith.errors import GansmithError, did_you_mean
 from gansmith.explore import readers
-from gansmith.explore.directions import Direction, rows
+from gansmith.explore.directions import Direction
 from gansmith.explore.factors import MEASURES, measure
 from gansmith.explore.space import Space
 
@@ -28,7 +28,7 @@ def pca(space: Space, count: int = 10, seed: int = 0, depth: int = 1) -> list[Di
     Source: GANSpace, Härkönen et al. 2020, arXiv:2004.02546, sections 2.1 and 2.2.
     """
     drawn = space.draw(DRAWS, seed)
-    at = rows(space, drawn)
+    at = space.rows(drawn)
     if space.name == "w":
         vectors = torch.linalg.svd(at - at.mean(0), full_matrices=False).Vh
         return named("pca", scaled(vectors[:count], at), "principal component of the styles")
@@ -56,13 +56,9 @@ def sefa(space: Space, count: int = 10, layers: str | None = None, seed: int = 0
     authors' code (genforce/sefa).
     """
     drawn = space.draw(DRAWS, seed)
-    at = rows(space, drawn)
+    at = space.rows(drawn)
     size, mask = at.shape[1], space.mask(layers)
-    steps = torch.eye(size)
-    if space.name == "w":
-        steps = steps[:, None] * mask
-    else:
-        steps = torch.cat([steps, steps.new_zeros(size, drawn.shape[1] - size)], 1) * mask
+    steps = space.lifted(torch.eye(size)) * mask
     gram = torch.zeros(size, size, dtype=torch.float64)
     for point in torch.split(drawn[:POINTS], 1):
         J = readers.jacobian(space, point, steps).double()
@@ -89,9 +85,8 @@ def from_examples(space: Space, name: str, yes: Tensor, no: Tensor, layers: str 
     """
     if not len(yes) or not len(no):
         raise GansmithError("Give examples of both kinds: some with it and some without.")
-    at = rows(space, space.draw(DRAWS))
-    unit = at.std(0).clamp_min(1e-12)
-    x = torch.cat([rows(space, yes), rows(space, no)]) / unit
+    at, unit = space.rows(space.draw(DRAWS)), space.unit
+    x = torch.cat([space.rows(yes), space.rows(no)]) / unit
     y = torch.cat([torch.ones(len(yes)), -torch.ones(len(no))])
     normal = support_vectors((x - x.mean(0)).double().numpy(), y.double().numpy())
     if not np.linalg.norm(normal) > 1e-9:
@@ -133,8 +128,7 @@ def from_measure(space: Space, what: str, n: int = DRAWS, seed: int = 0, layers:
     fine = None if seen is None else seen.isfinite()
     if seen is None or fine is None or fine.sum() < n // 4 or not seen[fine].std() > 1e-6:
         raise GansmithError(f"{what} cannot be measured in these images, or is the same in all of them.")
-    at = rows(space, drawn)
-    unit = at.std(0).clamp_min(1e-12)
+    at, unit = space.rows(drawn), space.unit
     x, y = ((at - at.mean(0)) / unit)[fine].double(), (seen[fine] - seen[fine].mean()).double()
     gram = x.T @ x + RIDGE * len(x) * torch.eye(x.shape[1], dtype=torch.float64)
     vector = torch.linalg.solve(gram, x.T @ y).float() * unit

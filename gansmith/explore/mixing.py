@@ -36,17 +36,9 @@ def around(space: Space, point: Tensor, n: int, near: float = NEAR, seed: int = 
     if n < 1 or near < 0:
         raise GansmithError(f"{n} images within {near}: give at least 1 image and a width of 0 or more.")
     generator = torch.Generator().manual_seed(seed)
-    offsets = 2 * torch.rand(n, *point.shape[1:], generator=generator) - 1
+    offsets = 2 * torch.rand(n, len(space.unit), generator=generator) - 1
     offsets[n // 2] = 0
-    return point + near * offsets * spread(space) * space.mask()
-
-
-def spread(space: Space) -> Tensor:
-    """The standard deviation of each number of a point over draws, in the shape of a point (1, ...)."""
-    return space.draw(1024, seed=SPREAD).std(0, keepdim=True)
-
-
-SPREAD = 1_140_671_485  # the seed of those draws
+    return point + near * space.lifted(offsets * space.unit)
 
 
 def mix(space: Space, rows: Tensor, columns: Tensor, layers: str) -> Sheet:

@@ -9,12 +9,13 @@ from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from gansmith.abilities import Conditioned, Discriminates
 from gansmith.core import Nets
 from gansmith.errors import GansmithError, did_you_mean
 from gansmith.evaluation.features import Extractor
+from gansmith.explore.readers import has_weight
 from gansmith.explore.space import Space
 
 Distance = Literal["D", "pixels"] | Extractor
@@ -171,7 +172,7 @@ def _hidden(recipe: Discriminates, nets: Nets) -> Look:
     nets = Nets({**nets, recipe.critic: copy.deepcopy(nets[recipe.critic])})
     caught: list[Tensor] = []
     for module in nets[recipe.critic].modules():
-        if _matrix(module):
+        if has_weight(module):
             module.register_forward_pre_hook(lambda _, given: caught.append(given[0]))
 
     def look(x: Tensor) -> list[Tensor]:
@@ -181,9 +182,3 @@ def _hidden(recipe: Discriminates, nets: Nets) -> Look:
         return list(found.values())
 
     return look
-
-
-def _matrix(module: nn.Module) -> bool:
-    """Whether a module is a layer with a matrix or filters of its own."""
-    weight = getattr(module, "weight", None)
-    return isinstance(weight, Tensor) and weight.ndim > 1

@@ -23,12 +23,13 @@ def weighted(space: Space) -> dict[str, nn.Module]:
     for name in space.recipe.generators:
         for path, module in space.model.nets[name].named_modules():
             inner = (m for m in module.modules() if m is not module)
-            if _has_weight(module) and not any(_has_weight(m) for m in inner):
+            if has_weight(module) and not any(has_weight(m) for m in inner):
                 found[f"{name}.{path}".rstrip(".")] = module
     return found
 
 
-def _has_weight(module: nn.Module) -> bool:
+def has_weight(module: nn.Module) -> bool:
+    """Whether a module has a matrix or filters of its own."""
     weight = getattr(module, "weight", None)
     return isinstance(weight, Tensor) and weight.ndim > 1
 

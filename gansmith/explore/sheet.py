@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gansmith.engine.pictures import grid
 from gansmith.errors import GansmithError
-from gansmith.explore.files import bundle, check_path, still, write
+from gansmith.explore.files import bundle, check_images, check_path, still, write
 
 SUFFIXES = (".png", ".webp")
 LETTERS = (14, 24)  # smallest and largest size of names, pixels
@@ -43,12 +43,7 @@ class Sheet:
     told: str = ""
 
     def __post_init__(self) -> None:
-        shape = tuple(self.images.shape)
-        if len(shape) != 4 or 0 in shape or not self.images.is_floating_point():
-            raise GansmithError(
-                f"A sheet needs images (N, C, H, W) of floats in [-1, 1], at least one of each, not {shape} of "
-                f"{str(self.images.dtype).removeprefix('torch.')}."
-            )
+        check_images("A sheet needs images", "N, C, H, W", self.images)
         if self.columns < 1:
             raise GansmithError(f"A sheet of {self.columns} columns: give at least 1.")
         for what, count, names in (

@@ -20,6 +20,7 @@ from gansmith.core import DataSpec, Nets, Recipe
 from gansmith.errors import GansmithError
 from gansmith.explore.paths import lerp, slerp
 
+DRAWS, UNIT_SEED = 4096, 1_140_671_485  # points whose spread is the unit, and their seed: one that nobody draws with
 PARTS = ("coarse", "middle", "fine")
 
 
@@ -133,6 +134,23 @@ class Space:
             return lerp(a, b, t)
         cut = self.recipe.z_dim
         return torch.cat([slerp(a[:, :cut], b[:, :cut], t), lerp(a[:, cut:], b[:, cut:], t)], 1)
+
+    def rows(self, points: Tensor) -> Tensor:
+        """What directions and searches live in, (N, D): the noise of points (N, ...), or their style, the mean over the
+        layers."""
+        return points.mean(1) if self.name == "w" else points[:, : self.recipe.z_dim]
+
+    def lifted(self, rows: Tensor) -> Tensor:
+        """Rows (N, D) as points (N, ...): the same style for each layer, or noise with zeros for codes behind it."""
+        if self.name == "w":
+            return rows[:, None].expand(-1, self.layers, -1)
+        behind = self.recipe.draw_latents(1).shape[1] - rows.shape[1]
+        return torch.cat([rows, rows.new_zeros(len(rows), behind)], 1)
+
+    @cached_property
+    def unit(self) -> Tensor:
+        """The standard deviation of draws (D,) in each number of a row, not 0."""
+        return self.rows(self.draw(DRAWS, UNIT_SEED)).std(0).clamp_min(1e-12)
 
     def truncated(self, points: Tensor) -> Tensor:
         """Points (N, ...) that were drawn without truncation, truncated by psi."""

@@ -123,7 +123,8 @@ class BigGAN(Conditioned, Discriminates, Recipe):
         return Nets({"G": G, "D": Projected(D, self.labels, spectral=True, init=biggan.INITS[self.init])})
 
     def depths(self, nets: Nets) -> tuple[int, ...]:
-        return tuple(nets["G"].sizes)  # type: ignore[arg-type]
+        G: Any = nets["G"]
+        return tuple(G.sizes)
 
     def half_life(self, clock: Clock) -> float:
         if not self.ema_start:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from gansmith import recipes
 from gansmith.abilities import Generates, Styled
-from gansmith.core import DataSpec, Nets, Recipe
+from gansmith.core import Clock, Data, DataSpec, Move, Nets, Recipe
 from gansmith.model import GAN
 from gansmith.nets.growth import Level
 
@@ -44,6 +45,16 @@ def model(name: str, seed: int = 0) -> GAN:
     return GAN(recipe, spec, nets.eval().requires_grad_(False), 1000)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Untrained(Recipe):
+    """Whose networks are what they are: nobody moves in a round."""
+
+    kinds = ("image",)
+
+    def round(self, nets: Nets, data: Data, clock: Clock) -> Iterator[Move]:
+        yield from ()
+
+
 class Disc(nn.Module):
     """z (N, D) -> a soft disc on grey (N, 3, 24, 24); x, y, size and background each follow one column of `mixing`.
 
@@ -56,7 +67,7 @@ class Disc(nn.Module):
         self.register_buffer("mixing", torch.linalg.qr(torch.randn(z_dim, z_dim, generator=generator))[0])
 
     def forward(self, z: Tensor) -> Tensor:
-        x, y, size, background = ((z @ self.mixing)[:, :4] / 2).tanh().T[:, :, None, None]  # type: ignore[operator]
+        x, y, size, background = ((z @ self.mixing)[:, :4] / 2).tanh().T[:, :, None, None]
         at = torch.arange(24) + 0.5
         far = ((at[None, None, :] - 12 - 4 * x).square() + (at[None, :, None] - 12 - 4 * y).square() + 1e-6).sqrt()
         cover = (5 + 2 * size - far + 0.5).clamp(0, 1)[:, None]
@@ -65,17 +76,13 @@ class Disc(nn.Module):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Discs(Generates, Recipe):
+class Discs(Generates, Untrained):
     """Draws discs, and is never trained."""
 
-    kinds = ("image",)
     z_dim: int = 12
 
     def build(self, data: DataSpec) -> Nets:
         return Nets({"G": Disc(self.z_dim)})
-
-    def round(self, nets: Nets, data: Any, clock: Any) -> Any:
-        raise NotImplementedError
 
 
 class Linear(nn.Module):
@@ -118,31 +125,23 @@ class Layers(nn.Module):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stripes(Styled, Recipe):
+class Stripes(Styled, Untrained):
     """Draws stripes, one for each layer."""
 
-    kinds = ("image",)
     z_dim: int = 3
 
     def build(self, data: DataSpec) -> Nets:
         return Nets({"M": Mapped(), "G": Layers()})
 
-    def round(self, nets: Nets, data: Any, clock: Any) -> Any:
-        raise NotImplementedError
-
 
 @dataclass(frozen=True, kw_only=True)
-class Linears(Generates, Recipe):
+class Linears(Generates, Untrained):
     """A linear generator."""
 
-    kinds = ("image",)
     z_dim: int = 7
 
     def build(self, data: DataSpec) -> Nets:
         return Nets({"G": Linear(self.z_dim)})
-
-    def round(self, nets: Nets, data: Any, clock: Any) -> Any:
-        raise NotImplementedError
 
 
 def made(recipe: Recipe, shape: tuple[int, int, int]) -> GAN:

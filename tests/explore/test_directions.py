@@ -50,8 +50,8 @@ def test_a_jacobian_is_that_of_autograd() -> None:
     for name in ("dcgan", "stylegan2"):
         space = Space(model(name))
         point = space.draw(1)
-        size = directions.rows(space, point).shape[1]
-        steps = torch.eye(size)[:, None].expand(-1, space.layers, -1) if space.name == "w" else torch.eye(size)
+        size = space.rows(point).shape[1]
+        steps = space.lifted(torch.eye(size))
         names = readers.first(space)
         modules = readers.weighted(space)
         found = readers.jacobian(space, point, steps)
@@ -129,7 +129,7 @@ def test_twenty_examples_find_a_direction_and_another_can_be_taken_out(discs: Sp
     order = (seen["size"] + 0.5 * seen["background"]).argsort()  # examples whose background changes with their size
     found = finding.from_examples(discs, "large", drawn[order[-10:]], drawn[order[:10]])
     aside = Direction("background", columns(discs)["background"])
-    pure = directions.without(found, [aside], directions.unit(discs))
+    pure = directions.without(found, [aside], discs.unit)
     assert alike(found.vector, columns(discs)["size"]) > 0.5
     assert abs(alike(pure.vector, aside.vector)) < 0.1 < alike(found.vector, aside.vector)
     assert "without background" in pure.how
@@ -143,7 +143,7 @@ def test_directions_that_cannot_be_found(discs: Space) -> None:
     refused("cannot be followed", finding.from_measure, discs, "hue")
     refused("cannot be measured", finding.from_measure, Space(made(Linears(), (1, 4, 4))), "saturation")
     one = Direction("a", columns(discs)["x"])
-    refused("Nothing is left", directions.without, one, [one], directions.unit(discs))
+    refused("Nothing is left", directions.without, one, [one], discs.unit)
     for name in ("", "a/b", "..", "a b"):
         refused("no name for a direction", Direction, name, torch.zeros(2))
 

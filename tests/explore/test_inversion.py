@@ -69,7 +69,7 @@ class Uniform(Linear):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Labelled(Conditioned, Linear):  # type: ignore[misc]
+class Labelled(Conditioned, Linear):
     """A label adds a column of its own."""
 
     z_dim: int = SIZE
@@ -354,7 +354,7 @@ def test_the_same_seed_gives_the_same_bits_and_nothing_else_changes(styled: Spac
 
 def test_an_encoder_learns_and_is_a_good_start(dcgan: Space) -> None:
     losses: list[float] = []
-    encoder = train_encoder(dcgan, 150, on_step=lambda step, total, loss: losses.append(loss))  # type: ignore[func-returns-value]
+    encoder = train_encoder(dcgan, 150, on_step=lambda step, total, loss: losses.append(loss))
     assert len(losses) == 150 and encoder.loss < 0.6 < losses[0]
     own = dcgan.images(dcgan.draw(12, 3))
     chart = Coordinates.of(dcgan)
@@ -367,7 +367,7 @@ def test_an_encoder_learns_and_is_a_good_start(dcgan: Space) -> None:
 
 def test_training_an_encoder_can_be_stopped(dcgan: Space, styled: Space) -> None:
     seen: list[int] = []
-    encoder = train_encoder(dcgan, 100, on_step=lambda step, total, loss: seen.append(step) or step == 3)  # type: ignore[func-returns-value]
+    encoder = train_encoder(dcgan, 100, on_step=lambda step, total, loss: seen.append(step) or step == 3)
     assert seen == [1, 2, 3]
     with pytest.raises(GansmithError, match="another model or space"):
         invert(styled, styled.images(styled.draw(1)), encoder=encoder)

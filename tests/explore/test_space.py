@@ -24,7 +24,7 @@ STYLED = ("stylegan", "stylegan2")
 
 def refused(words: str, call: object, *args: object, **more: object) -> None:
     with pytest.raises(GansmithError) as error:
-        call(*args, **more)  # type: ignore[operator]
+        call(*args, **more)
     assert words in str(error.value) and "\n" not in str(error.value)
 
 

@@ -11,7 +11,6 @@ from gansmith import explore
 from gansmith.explore import Space
 from gansmith.explore.factors import measure
 from gansmith.explore.following import spread
-from gansmith.explore.mixing import spread as spread_of_points
 
 
 @pytest.fixture
@@ -96,7 +95,7 @@ def test_arithmetic_is_the_sum_of_means(discs: Space) -> None:
     assert torch.allclose(total[0], sum(a) / 3 - sum(b) / 2 + c[0], atol=1e-6)
     beside = explore.around(discs, total, 9, near=0.25)
     assert torch.equal(beside[4], total[0]) and len(beside) == 9
-    far = (beside - total) / spread_of_points(discs)
+    far = (beside - total) / discs.unit
     assert far.abs().max() <= 0.25 and far[:4].abs().mean() == pytest.approx(0.125, rel=0.3)
     refused("at least 1 image", explore.around, discs, total, 0)
 

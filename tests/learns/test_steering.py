@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -33,19 +34,12 @@ COLOURS = 6
 
 
 @cache
-def folder() -> Path:
-    import tempfile
-
-    return Path(tempfile.mkdtemp(prefix="steering"))
-
-
-@cache
 def space(recipe: str, seed: int, samples: int | None = None) -> Space:
     """A model of that recipe, trained once for all tests."""
     name, fields = SETTINGS[recipe]
     given = fields | ({} if samples is None else {"samples": samples})
-    run = gansmith.train(recipe, name, seed=seed, out=folder() / f"{recipe}-{seed}-{samples}", quiet=True, **given)
-    return Space(run.load())
+    with TemporaryDirectory() as folder:
+        return Space(gansmith.train(recipe, name, seed=seed, out=Path(folder) / "run", quiet=True, **given).load())
 
 
 @cache
@@ -173,7 +167,7 @@ def test_twenty_examples_give_a_direction_and_another_is_projected_out(seed: int
         return explore.from_examples(own, what, drawn[order[-10:]], drawn[order[:10]])
 
     wanted, other = examples("background"), examples("y")
-    pure = directions.without(wanted, [other], directions.unit(own))
+    pure = directions.without(wanted, [other], own.unit)
     start = own.draw(200, seed=22)
     before = measure(own.images(start))
 
@@ -244,7 +238,7 @@ def test_varying_the_rest_keeps_the_foreground(seed: int) -> None:
     assert np.mean(kept) <= 0.5 * np.mean(varied)
 
 
-def test_an_untrained_model_fails(tmp_path: Path) -> None:
+def test_an_untrained_model_fails() -> None:
     own = space("stylegan2", 0, samples=64)
     scored = directions.score(own, explore.pca(own, 10))
     moved = [
