@@ -171,7 +171,7 @@ def verdicts(known: Range | None, found: Found) -> list[str]:
 
     if known is None or found.steps < found.settings["steps"]:
         return [""] * len(found.psnr)
-    words = "  outside this model's range: no sample of its own is found again so badly"
+    words = "  outside this model's range: hardly a sample of its own is found again so badly"
     return [words if out else "" for out in outside(known, found).tolist()]
 
 

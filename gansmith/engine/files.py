@@ -27,6 +27,8 @@ def explained(path: Path) -> Iterator[None]:
             raise GansmithError(
                 f"{path} cannot be written (permission denied): choose another folder with --out."
             ) from None
+        if e.errno == errno.ENOENT:
+            raise GansmithError(f"No file can be made at {path}: choose another folder with --out.") from None
         if e.errno in (errno.ENOTDIR, errno.EEXIST):
             raise GansmithError(
                 f"{path} cannot be made, a file of that name is in the way: choose another --out."

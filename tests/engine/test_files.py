@@ -94,6 +94,7 @@ def test_sweep_removes_halves_and_brings_back_the_only_whole(tmp_path: Path) -> 
         (errno.EFBIG, "ulimit"),
         (errno.EROFS, "permission"),
         (errno.EACCES, "permission"),
+        (errno.ENOENT, "No file can be made"),
         (errno.ENOTDIR, "in the way"),
         (errno.EEXIST, "in the way"),
     ],
