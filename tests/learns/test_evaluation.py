@@ -36,10 +36,6 @@ Precision and density are not among them: the constant image of an untrained gen
 QUARTER = {"digits": 16_000, "fashion_mnist": 24_000}
 
 
-SEEN = {"digits": 0.5, "fashion_mnist": 0.85}
-"""What strong noise leaves of the precision, at most: the judge of Fashion-MNIST takes much of it for clothes."""
-
-
 def opened(name: str) -> Any:
     try:
         return open_data(name, progress=False)
@@ -88,7 +84,7 @@ def test_scores_follow_training(tmp_path: Path, name: str, seed: int) -> None:
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", ["digits", "fashion_mnist"])
-def test_dropped_classes_move_recall_and_noise_moves_precision(name: str) -> None:
+def test_dropped_classes_move_recall(name: str) -> None:
     truth = reference(opened(name)).train
     assert truth.labels is not None
     order = torch.randperm(truth.count, generator=torch.Generator().manual_seed(0)).numpy()[:4400]
@@ -105,13 +101,25 @@ def test_dropped_classes_move_recall_and_noise_moves_precision(name: str) -> Non
         assert found.precision > 0.85
     assert recalls == sorted(recalls, reverse=True) and recalls[-1] < 0.45 * recalls[0]
     assert distances == sorted(distances)
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", ["digits", "fashion_mnist"])
+def test_noise_moves_precision(name: str) -> None:
+    """In the features of efficientnet_lite0, which has seen pictures of all kinds.
+
+    A judge never saw noise, and owes nothing about it: on some machines it takes noisy clothes for clothes."""
+    data = opened(name)
+    look = choose_extractor("efficientnet_lite0", data, cache_folder() / "judges", None, "cpu", print).features
+    truth = reference(data).train
+    order = torch.randperm(truth.count, generator=torch.Generator().manual_seed(0)).numpy()[:2000]
+    features, x = look(truth.fetch(np.sort(order[:1000]))), truth.fetch(np.sort(order[1000:]))
     precisions = []
-    for noise in (0.0, 0.5, 1.0, 2.0):
-        x = truth.fetch(rest)
-        x = (x + noise * torch.randn(x.shape, generator=torch.Generator().manual_seed(1))).clamp(-1, 1)
-        precisions.append(precision_recall(features, look(x), k=5).precision)
-        print(f"{name}, noise {noise}: precision {precisions[-1]:.3f}")
-    assert precisions == sorted(precisions, reverse=True) and precisions[-1] < SEEN[name] * precisions[0]
+    for strength in (0.0, 0.1, 0.2, 0.5):
+        noise = strength * torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
+        precisions.append(precision_recall(features, look((x + noise).clamp(-1, 1)), k=5).precision)
+        print(f"{name}, noise {strength}: precision {precisions[-1]:.3f}")
+    assert precisions == sorted(precisions, reverse=True) and precisions[-1] < 0.5 * precisions[0]
 
 
 BY_HEART: dict[str, Any] = {
