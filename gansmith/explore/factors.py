@@ -77,11 +77,12 @@ def measure(images: Tensor) -> Measures:
         raise GansmithError(
             f"images have {channels} channels of {height} x {width} px: give 1 (grey) or 3 (colour), and 3 px or more."
         )
-    parts = [_measure(block) for block in torch.split(found, max(1, BLOCK // found[0].numel()))]
+    parts = [unchecked(block) for block in torch.split(found, max(1, BLOCK // found[0].numel()))]
     return {name: torch.cat([part[name] for part in parts]) for name in MEASURES if name in parts[0]}
 
 
-def _measure(images: Tensor) -> Measures:
+def unchecked(images: Tensor) -> Measures:
+    """As `measure`, of images that fit into memory at once and may leave [-1, 1]; gradients reach them."""
     pixels = (images.cpu().double() + 1) / 2
     background, mask = foreground(pixels)
     inside = (mask * F.avg_pool2d(mask, 3, 1, 1)) ** 4  # at the edge, colours are mixed with the background's

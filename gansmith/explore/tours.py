@@ -10,9 +10,8 @@ from torch import Tensor
 
 from gansmith import steering
 from gansmith.errors import GansmithError
-from gansmith.explore.directions import move
+from gansmith.explore.climbing import climb
 from gansmith.explore.film import Film
-from gansmith.explore.finding import from_measure
 from gansmith.explore.paths import along, lerp, slerp, times
 from gansmith.explore.sheet import Sheet
 from gansmith.explore.space import Space
@@ -105,7 +104,7 @@ def table(images: Tensor, columns: Sequence[str], rows: Sequence[str] = ()) -> S
 def zoom(space: Space, points: Tensor, far: float = 3.0, steps: int = 49, what: str = "size", seed: int = 0) -> Tensor:
     """Points (steps, N, ...) along which what is shown grows: from -far to far standard deviations of draws.
 
-    The way is learned by regression of the measured size on draws (`finding.from_measure`); labels and codes stay.
+    Each point goes its own way, along the slope of what is measured (`climbing.climb`); labels and codes stay.
 
     Args:
         what: another measure to move along (`factors.MEASURES`).
@@ -115,5 +114,5 @@ def zoom(space: Space, points: Tensor, far: float = 3.0, steps: int = 49, what: 
     """
     if steps < 2 or not 0 < far <= 20:
         raise GansmithError(f"{steps} steps of a zoom over {far} standard deviations: give at least 2, and 0 to 20.")
-    direction = from_measure(space, what, seed=seed)
-    return torch.stack([move(space, points, direction, float(s)) for s in torch.linspace(-far, far, steps)])
+    way = climb(space, points, what, far, seed)
+    return along(way, torch.linspace(0, len(way) - 1, steps), lerp)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 import torch.nn.functional as F
 
@@ -15,8 +16,9 @@ from gansmith.places import cache_folder
 SAMPLES, DRAWN = 30_000, 1000
 
 
-def test_biggan_learns_digits(tmp_path: Path) -> None:
-    run = gansmith.train("biggan", "digits", out=tmp_path / "run", samples=SAMPLES, quiet=True, device="cpu")
+@pytest.mark.parametrize("seed", range(3))
+def test_biggan_learns_digits(tmp_path: Path, seed: int) -> None:
+    run = gansmith.train("biggan", "digits", out=tmp_path / "run", samples=SAMPLES, seed=seed, quiet=True, device="cpu")
     gan, data = run.load(), open_data("digits", progress=False)
     judge = choose_extractor("judge", data, cache_folder() / "judges", None, "cpu", lambda text: None)
     y = torch.arange(DRAWN) % 10
@@ -24,7 +26,7 @@ def test_biggan_learns_digits(tmp_path: Path) -> None:
     for psi in (1.0, 0.5):
         told = judge.probs(gan.sample(DRAWN, seed=1, psi=psi, label=y)).argmax(1)
         right[psi] = (told == y).float().mean().item()
-    print(f"obeyed: {right}")
+    print(f"seed {seed}: obeyed {right}")
     assert right[1.0] > 0.7 and right[0.5] > right[1.0] - 0.02
     wide, near = (gan.sample(256, seed=2, psi=psi, label=3).std(0).mean().item() for psi in (1.0, 0.4))
     assert near < 0.9 * wide
