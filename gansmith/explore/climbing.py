@@ -63,4 +63,5 @@ def _slope(space: Space, points: Tensor, what: str, noise: torch.Generator) -> T
 
 
 def _unit(rows: Tensor) -> Tensor:
-    return rows / rows.norm(dim=1, keepdim=True).clamp_min(1e-12)
+    unit: Tensor = rows / rows.norm(dim=1, keepdim=True).clamp_min(1e-12)
+    return unit
