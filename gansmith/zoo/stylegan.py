@@ -82,13 +82,21 @@ class StyleGAN(Styled, Grows):
     @classmethod
     def suggest(cls, data: DataSpec, device: torch.device) -> dict[str, Setting]:
         chosen = growing_settings(data, device, "stylegan")
+        cpu = "z_dim" in chosen
         if data.kind == "image":
-            gamma = max(0.1, 2e-4 * data.shape[-1] ** 2 / chosen["batch"].value)
-            chosen["gamma"] = Setting(gamma, "StyleGAN2-ADA's rule by resolution and batch, but 0.1 at least")
-        if "z_dim" in chosen:
+            resolution, why = data.shape[-1], "StyleGAN2-ADA's rule by resolution and batch"
+            gamma = 2e-4 * resolution**2 / chosen["batch"].value
+            if cpu:
+                gamma, why = 150 * gamma, f"150 times {why}: narrow networks, measured on letters"
+            chosen["gamma"] = Setting(max(0.1, gamma), f"{why}, but 0.1 at least")
+            if resolution <= 32:
+                few = f"as StyleGAN2's authors do for CIFAR-10: {resolution} px have few scales to mix"
+                chosen["mixing"] = Setting(0.0, few)
+        if cpu:
             chosen["w_dim"] = Setting(chosen["z_dim"].value, "as the latent")
             chosen["start"] = Setting(4, "many cheap rounds at the smallest size: more variety early on")
             chosen["mapping_layers"] = Setting(2, "styles of eight layers are too much alike at first")
+            chosen["mapping_rate"] = Setting(1.0, "a short training ends before a slower mapping has parted the styles")
         return chosen
 
     def build(self, data: DataSpec) -> Nets:
