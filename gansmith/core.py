@@ -289,6 +289,12 @@ class Recipe(Helpers, ABC):
             }
             raise GansmithError(f"{name} needs {told.get(missing[0], ', '.join(missing))}; {data.name} has none.")
 
+    def pretrained(self) -> dict[str, str]:
+        """Networks that the rounds use and no checkpoint holds, each with the SHA-256 of its file; none by default.
+
+        Asked before a training, whose run.yaml keeps the answer: a run goes on only with the same files."""
+        return {}
+
     def stages(self, data: DataSpec, samples: int | None) -> list[Stage]:
         """The parts of the training that differ in cost, in order; none by default: every round costs the same.
 

@@ -163,10 +163,7 @@ def open_session(
         spec = dataset.spec
         settled, auto = settle(cls, spec, place.device, given, preset)
         chosen, why = _precision(precision, place, spec.kind)
-        budget = {
-            "samples": None if minutes is not None and "samples" not in given else settled.samples,
-            "minutes": minutes,
-        }
+        samples = None if minutes is not None and "samples" not in given else settled.samples
         ticks = tick or nice(settled.samples / 20)
         scored = judging.settings(evaluation or {}, spec.kind, ticks)
         if scored and tick is None:
@@ -175,6 +172,7 @@ def open_session(
             "recipe": recipes.name_of(cls),
             "preset": preset,
             "fields": fields_to_yaml(asdict(settled)),
+            "pretrained": settled.pretrained(),
             "automatic": {k: v.reason for k, v in auto.items()} | {"precision": why},
             "data": {
                 "source": _source(data),
@@ -184,7 +182,7 @@ def open_session(
                 "info": dataset.info,
             },
             "seed": seed,
-            "budget": budget,
+            "budget": {"samples": samples, "minutes": minutes},
             "tick": ticks,
             "evaluation": scored,
             "act": act,
@@ -194,7 +192,7 @@ def open_session(
             "deterministic": deterministic,
             "versions": _versions(place.device.type),
         }
-        _tell(config, settled.stages(spec, None if budget["samples"] is None else settled.samples), shown)
+        _tell(config, settled.stages(spec, samples), shown)
         return Session(config, settled, dataset, place, shown)
 
 
@@ -221,6 +219,7 @@ def reopen_session(
     if samples is not None or minutes is not None:
         config["budget"] = {"samples": samples, "minutes": minutes}
     recipe = recipe_of(config, run)
+    _same_weights(recipe.pretrained(), config.get("pretrained") or {}, run)
     place, shown = _place(device or config["device"], devices or config["devices"], 1, quiet)
     source = data if data is not None else config["data"]["source"]
     if source is None:
@@ -242,6 +241,16 @@ def recipe_of(config: Mapping[str, Any], run: RunDir) -> Recipe:
         return make(cls, fields_from_yaml(config["fields"]))
     except GansmithError as e:
         raise GansmithError(f"{run.path / 'run.yaml'} does not fit the recipe {config['recipe']}: {e}") from None
+
+
+def _same_weights(there: Mapping[str, str], then: Mapping[str, str], run: RunDir) -> None:
+    """Refuse to go on when a pretrained network is another than at the start."""
+    for name, digest in then.items():
+        if there.get(name) != digest:
+            raise GansmithError(
+                f"The weights of {name} are not those that {run.path} was started with (SHA-256 {digest[:16]}...): "
+                "an exact resume is impossible. Restore that file, or start a new run."
+            )
 
 
 def _open_for(

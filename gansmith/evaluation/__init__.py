@@ -9,6 +9,7 @@
 from gansmith.evaluation.birthday import birthday_support, closest_pairs, duplicate_threshold
 from gansmith.evaluation.classes import class_balance, class_histogram, inception_score, stacked_modes
 from gansmith.evaluation.copying import authenticity, copied, data_copying
+from gansmith.evaluation.fidelity import absolute_error, pixel_accuracy, psnr
 from gansmith.evaluation.frechet import frechet_distance, frechet_estimate, frechet_infinity
 from gansmith.evaluation.kernel import gaussian_mmd, kernel_distance, kernel_distance_subsets, kernel_estimate
 from gansmith.evaluation.manifold import density_coverage, precision_recall, realism, two_sample_accuracy
@@ -17,6 +18,7 @@ from gansmith.evaluation.sliced import sliced_wasserstein, sliced_wasserstein_im
 from gansmith.evaluation.ssim import ms_ssim, ms_ssim_diversity
 
 __all__ = [
+    "absolute_error",
     "authenticity",
     "birthday_support",
     "class_balance",
@@ -37,7 +39,9 @@ __all__ = [
     "ms_ssim",
     "ms_ssim_diversity",
     "nearest",
+    "pixel_accuracy",
     "precision_recall",
+    "psnr",
     "realism",
     "sliced_wasserstein",
     "sliced_wasserstein_images",

@@ -1,4 +1,4 @@
-"""Structural similarity of images over several scales, and the diversity of a set that it measures."""
+"""Structural similarity of images, at one scale and over several, and the diversity of a set that it measures."""
 
 from __future__ import annotations
 
@@ -71,6 +71,34 @@ def scale_weights(height: int, width: int) -> tuple[float, ...]:
     return WEIGHTS if len(used) == len(WEIGHTS) else tuple(w / sum(used) for w in used)
 
 
+def ssim(a: Rows, b: Rows) -> Tensor:
+    """Structural similarity of each pair of images at their own scale: (N,) float64 in [-1, 1], 1 for identical ones.
+
+    Luminance times contrast-structure, averaged over channels and over the windows inside the image; values are
+    measured from black (-1). The window is the authors' Gaussian of 11 px.
+
+    Args:
+        a, b: (N, C, H, W) in [-1, 1], sides of 11 px or more.
+
+    Raises:
+        GansmithError: no images, unlike shapes, too small.
+
+    Source: Wang et al. 2004, Image quality assessment: from error visibility to structural similarity, eq. 13.
+
+    >>> black, white = torch.full((1, 1, 16, 16), -1.0), torch.full((1, 1, 16, 16), 1.0)
+    >>> round(float(ssim(black, white)), 5)                             # C1 / (2^2 + C1)
+    0.0001
+    """
+    x, y = _pair(a, b)
+    if min(x.shape[2:]) < WINDOW:
+        raise GansmithError(
+            f"Images of {x.shape[2]} x {x.shape[3]} px are too small for SSIM: it needs {WINDOW} px or more."
+        )
+    blocks = zip(torch.split(x, _block(x)), torch.split(y, _block(y)), strict=True)
+    terms = (_terms(u.double() + 1, v.double() + 1) for u, v in blocks)
+    return torch.cat([(contrast * luminance).mean((1, 2, 3)) for contrast, luminance in terms])
+
+
 def ms_ssim(a: Rows, b: Rows) -> Tensor:
     """Multi-scale structural similarity of each pair of images: (N,) float64 in [0, 1], 1 for identical ones.
 
@@ -91,14 +119,19 @@ def ms_ssim(a: Rows, b: Rows) -> Tensor:
     >>> round(float(ms_ssim(black, white)), 5)                          # C1 / (2^2 + C1)
     0.0001
     """
-    x, y = images(a, "a", 1), images(b, "b", 1)
-    if x.shape != y.shape:
-        raise GansmithError(f"a has shape {tuple(x.shape)} and b has {tuple(y.shape)}: pairs need equal shapes.")
+    x, y = _pair(a, b)
     weights = scale_weights(*x.shape[2:])
     size = _block(x)
     return torch.cat(
         [_similarity(u, v, weights) for u, v in zip(torch.split(x, size), torch.split(y, size), strict=True)]
     )
+
+
+def _pair(a: Rows, b: Rows) -> tuple[Tensor, Tensor]:
+    x, y = images(a, "a", 1), images(b, "b", 1)
+    if x.shape != y.shape:
+        raise GansmithError(f"a has shape {tuple(x.shape)} and b has {tuple(y.shape)}: pairs need equal shapes.")
+    return x, y
 
 
 def _block(x: Tensor) -> int:

@@ -1,4 +1,5 @@
-"""What the players minimise: functions of logits to a scalar, in `_d` / `_g` pairs, and the f-divergences."""
+"""What the players minimise: functions of logits to a scalar, in `_d` / `_g` pairs, the f-divergences, and losses over
+the outputs of a frozen network."""
 
 from gansmith.objectives.adversarial import (
     LEAST_SQUARES_CODINGS,
@@ -15,6 +16,7 @@ from gansmith.objectives.adversarial import (
     wasserstein_g,
 )
 from gansmith.objectives.fdivergence import DIVERGENCES, FDivergence, divergence, f_divergence_d, f_divergence_g
+from gansmith.objectives.perceptual import content_l1, content_mse, lpips_form, pyramid_l1
 from gansmith.objectives.relativistic import (
     relativistic_average_d,
     relativistic_average_g,
@@ -26,6 +28,8 @@ __all__ = [
     "DIVERGENCES",
     "LEAST_SQUARES_CODINGS",
     "FDivergence",
+    "content_l1",
+    "content_mse",
     "divergence",
     "f_divergence_d",
     "f_divergence_g",
@@ -33,11 +37,13 @@ __all__ = [
     "hinge_g",
     "least_squares_d",
     "least_squares_g",
+    "lpips_form",
     "maximum_likelihood_g",
     "minimax_d",
     "minimax_g",
     "nonsaturating_d",
     "nonsaturating_g",
+    "pyramid_l1",
     "relativistic_average_d",
     "relativistic_average_g",
     "relativistic_d",

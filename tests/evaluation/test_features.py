@@ -22,7 +22,7 @@ from gansmith.evaluation.features import MODULES, Extractor, Look, efficientnet,
 from gansmith.evaluation.features import judge as judging
 from gansmith.evaluation.features.judge import Classifier, Judge, judge_for, load_judge, save_judge, train_judge
 from gansmith.evaluation.features.resize import Filter, matrix, resize
-from gansmith.evaluation.features.weights import WeightsFile, verify
+from gansmith.weights import WeightsFile, verify
 
 SEEDS = (0, 1, 2)
 LITE0 = pytest.mark.skipif(
@@ -430,7 +430,7 @@ def test_efficientnet_agrees_with_its_package() -> None:
 
 
 def verified(file: WeightsFile) -> Path:
-    from gansmith.evaluation.features.weights import locate
+    from gansmith.weights import locate
 
     path = locate(file)
     verify(path, file.sha256)

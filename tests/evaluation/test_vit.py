@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from gansmith.errors import GansmithError
 from gansmith.evaluation.features import MODULES, Extractor, clip, dinov2, find
 from gansmith.evaluation.features.vit import Shape
-from gansmith.evaluation.features.weights import WeightsFile
+from gansmith.weights import WeightsFile
 
 State = dict[str, Tensor]
 Activation = Callable[[Tensor], Tensor]

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from gansmith.evaluation.features.base import Extractor, Look
 from gansmith.evaluation.features.vit import Mlp, Shape, attend, tokens
-from gansmith.evaluation.features.weights import State, WeightsFile, load
+from gansmith.weights import State, WeightsFile, load
 
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 

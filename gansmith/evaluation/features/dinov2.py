@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 from gansmith.evaluation.features.base import Extractor, Look
 from gansmith.evaluation.features.vit import Mlp, Shape, attend, tokens
-from gansmith.evaluation.features.weights import WeightsFile, load
+from gansmith.weights import WeightsFile, load
 
 SIDE = 224
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

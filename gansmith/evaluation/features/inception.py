@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gansmith.evaluation.features.base import Extractor, Look
-from gansmith.evaluation.features.weights import WeightsFile, load
+from gansmith.weights import WeightsFile, load
 
 FILE = WeightsFile(
     "inception_2015",

@@ -27,7 +27,7 @@ from gansmith.errors import GansmithError
 from gansmith.evaluation.features.base import Extractor, Look
 from gansmith.evaluation.features.resize import resize
 from gansmith.evaluation.features.store import digest, read, write
-from gansmith.evaluation.features.weights import fill
+from gansmith.weights import fill
 
 VERSION = "1"
 SMALLEST, LARGEST = 8, 64  # side, pixels

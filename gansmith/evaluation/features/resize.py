@@ -56,22 +56,23 @@ def matrix(filter: Filter, before: int, after: int) -> Tensor:
     return weights / weights.sum(1, keepdim=True)
 
 
-def resize(images: Tensor, size: int, filter: Filter) -> Tensor:
-    """Square images of another size.
+def resize(images: Tensor, size: int | tuple[int, int], filter: Filter) -> Tensor:
+    """Images of another size.
 
     Args:
         images: (N, C, H, W), floats of any range. "bicubic" and "lanczos" may overshoot it: clamp afterwards.
-        size: new side, pixels.
+        size: new side of a square, or new height and width, pixels.
         filter: not "none", unless the images have that size already.
 
     Returns:
-        (N, C, size, size), of the type and on the device of `images`; the aspect ratio is not kept.
+        (N, C, size, size) or (N, C, *size), of the type and on the device of `images`; the aspect ratio is not kept.
 
     >>> resize(torch.tensor([[[[0.0, 2.0], [4.0, 6.0]]]]), 1, "bilinear")
     tensor([[[[3.]]]])
     """
     height, width = images.shape[-2:]
-    if (height, width) == (size, size):
+    new_height, new_width = (size, size) if isinstance(size, int) else size
+    if (height, width) == (new_height, new_width):
         return images
-    columns, rows = matrix(filter, width, size).to(images), matrix(filter, height, size).to(images)
+    columns, rows = matrix(filter, width, new_width).to(images), matrix(filter, height, new_height).to(images)
     return ((images @ columns.mT).mT @ rows.mT).mT

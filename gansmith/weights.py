@@ -26,7 +26,7 @@ class WeightsFile:
     """A file that a user has, or can get.
 
     Args:
-        extractor: that needs it, for messages.
+        extractor: or perceptual network that needs it, for messages.
         name: of the file, as it is published.
         page: where a person can download it, or the command that installs it.
         sha256: digests that are accepted, in hexadecimal, each whole or its first 8 digits and more; empty when none
@@ -34,6 +34,7 @@ class WeightsFile:
         hub: "owner/repository/file" in a Hugging Face cache.
         package: installed Python package that ships it, and the path inside, as "package/models/file.pth".
         also: other names under which the same file goes about.
+        instead: what a user can take meanwhile.
     """
 
     extractor: str
@@ -43,6 +44,7 @@ class WeightsFile:
     hub: str = ""
     package: str = ""
     also: tuple[str, ...] = ()
+    instead: tuple[str, ...] = ("efficientnet_lite0", "judge")
 
 
 def locate(file: WeightsFile, where: str | Path | None = None) -> Path:
@@ -67,13 +69,8 @@ def locate(file: WeightsFile, where: str | Path | None = None) -> Path:
     raise GansmithError(
         f"{file.extractor} needs the weights file {file.name}, which is not on this machine: get it from {file.page} "
         f'and put it into "{cache_folder() / "weights"}" (or a folder named by $GANSMITH_WEIGHTS); '
-        f"meanwhile use {_instead(file)}."
+        f"meanwhile use {' or '.join(name for name in file.instead if name != file.extractor)}."
     )
-
-
-def _instead(file: WeightsFile) -> str:
-    others = [name for name in ("efficientnet_lite0", "judge") if name != file.extractor]
-    return " or ".join(others)
 
 
 def _places(file: WeightsFile) -> Iterator[Path]:
@@ -145,7 +142,7 @@ def fill(net: N, state: Mapping[str, Tensor], source: str | Path) -> N:
         source: of the tensors, for the message.
 
     Raises:
-        GansmithError: a tensor is missing or has another shape.
+        GansmithError: a tensor is missing, has another shape, or holds something else than finite numbers.
     """
     wanted, chosen = net.state_dict(), {}
     for name, value in wanted.items():
@@ -155,10 +152,18 @@ def fill(net: N, state: Mapping[str, Tensor], source: str | Path) -> N:
             raise GansmithError(
                 f'The weights file "{source}" does not fit: {name} should be {tuple(value.shape)} and is {shape}.'
             )
+        if value.is_floating_point() and not _usable(found):
+            raise GansmithError(
+                f'The weights file "{source}" does not fit: {name} should hold finite floating-point numbers.'
+            )
         chosen[name] = found.float() if value.is_floating_point() else found
     net.load_state_dict(chosen, assign=True)
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return net.eval().requires_grad_(False)
+
+
+def _usable(x: Tensor) -> bool:
+    return x.layout is torch.strided and x.is_floating_point() and bool(x.float().isfinite().all())
 
 
 def load(

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from gansmith.errors import GansmithError
 from gansmith.evaluation.features import efficientnet, find, inception
-from gansmith.evaluation.features.weights import WeightsFile, fill, load, locate, read, verify
+from gansmith.weights import WeightsFile, fill, load, locate, read, verify
 
 FILE = WeightsFile(
     "tiny", "tiny-0123.pth", "https://example.org/tiny", hub="owner/tiny/model.safetensors", also=("other-name.pth",)
