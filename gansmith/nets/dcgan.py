@@ -16,7 +16,7 @@ from itertools import pairwise
 from torch import Tensor, nn
 
 from gansmith.nets.shapes import channels_last, pyramid, square
-from gansmith.nn import in_float32, norm, normal_
+from gansmith.nn import in_float32, map_norm, normal_
 
 
 def _plan(shape: tuple[int, ...], width: int) -> tuple[int, list[int], list[int]]:
@@ -30,13 +30,6 @@ def _plan(shape: tuple[int, ...], width: int) -> tuple[int, list[int], list[int]
     sevens = base == 7
     widths = [width * min(2**k, 16) for k in range(doublings + sevens)]
     return channels, widths, [4] * (len(widths) - 1 - sevens) + [3] * sevens
-
-
-def _norm(kind: str, channels: int) -> nn.Module:
-    layer = norm(kind, channels, 2)
-    for gain in list(layer.parameters())[:1]:
-        nn.init.normal_(gain, 1.0, 0.02)
-    return layer
 
 
 class Generator(nn.Module):
@@ -54,9 +47,9 @@ class Generator(nn.Module):
         channels, widths, kernels = _plan(shape, width)
         bias = norm != "batch"
         start = normal_(nn.ConvTranspose2d(z_dim, widths[-1], 4, 1, 0, bias=bias))
-        layers: list[nn.Module] = [start, _norm(norm, widths[-1]), nn.ReLU()]
+        layers: list[nn.Module] = [start, map_norm(norm, widths[-1]), nn.ReLU()]
         for (a, b), k in zip(pairwise(widths[::-1]), kernels[::-1], strict=True):
-            layers += [normal_(nn.ConvTranspose2d(a, b, k, 2, 1, bias=bias)), _norm(norm, b), nn.ReLU()]
+            layers += [normal_(nn.ConvTranspose2d(a, b, k, 2, 1, bias=bias)), map_norm(norm, b), nn.ReLU()]
         self.body = nn.Sequential(*layers)
         self.out = normal_(nn.ConvTranspose2d(width, channels, 4, 2, 1, bias=False))
 
@@ -82,7 +75,7 @@ class Discriminator(nn.Module):
         self.start = normal_(nn.Conv2d(channels, width, 4, 2, 1, bias=bias))
         layers: list[nn.Module] = [nn.LeakyReLU(0.2)]
         for (a, b), k in zip(pairwise(widths), kernels, strict=True):
-            layers += [normal_(nn.Conv2d(a, b, k, 2, 1, bias=bias)), _norm(norm, b), nn.LeakyReLU(0.2)]
+            layers += [normal_(nn.Conv2d(a, b, k, 2, 1, bias=bias)), map_norm(norm, b), nn.LeakyReLU(0.2)]
         self.body = nn.Sequential(*layers)
         self.out = normal_(nn.Conv2d(widths[-1], 1, 4, bias=False))
         self.features = 16 * widths[-1]

@@ -46,6 +46,25 @@ def pyramid(resolution: int) -> tuple[int, int]:
     return base, (resolution // base).bit_length() - 1
 
 
+def fitting(net: str, size: Sequence[int], multiple: int, least: int = 1) -> None:
+    """Refuse images of a size (H, W) that `net`, a net for many sizes, cannot take.
+
+    Args:
+        multiple: what both sides must be multiples of, px.
+        least: the smallest side, px.
+
+    Raises:
+        GansmithError: a side is no such multiple, or too small.
+
+    >>> fitting("cyclegan's G", (128, 96), 4)
+    """
+    height, width = size
+    if height % multiple or width % multiple or min(height, width) < least:
+        from_px = f", at least {least}" if least > multiple else ""
+        of = f"sides that are multiples of {multiple} px" if multiple > 1 else "sides of whole pixels"
+        raise GansmithError(f"{net} takes images with {of}{from_px}, not {height} x {width}: pad or crop them.")
+
+
 def channels_last(x: Tensor) -> Tensor:
     """The same feature maps (N, C, H, W) with the channels of a pixel side by side in memory."""
     return x.contiguous(memory_format=torch.channels_last)

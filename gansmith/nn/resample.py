@@ -36,6 +36,17 @@ def down_average(x: Tensor) -> Tensor:
     return F.avg_pool2d(x, 2)
 
 
+def down_smooth(x: Tensor) -> Tensor:
+    """(N, C, H, W) -> (N, C, ceil(H/2), ceil(W/2)), the mean of the 3x3 square around every second pixel.
+
+    At the border it is the mean of those pixels of the square that lie inside.
+
+    >>> down_smooth(torch.tensor([[[[1.0, 2.0, 9.0]]]])).tolist()                      # (1 + 2) / 2, (2 + 9) / 2
+    [[[[1.5, 5.5]]]]
+    """
+    return F.avg_pool2d(x, 3, 2, 1, count_include_pad=False)
+
+
 class _Binomial(nn.Module):
     taps: Tensor
 
