@@ -200,3 +200,18 @@ def test_learning_rates_by_size() -> None:
         level.set(float(i))
         rates[size] = recipe.lr_at(level)
     assert rates == {8: 1e-3, 16: 1e-3, 32: 1e-3, 64: 1e-3, 128: 1.5e-3, 256: 2e-3, 512: 3e-3, 1024: 3e-3}
+
+
+def test_the_gradient_of_one_image_is_that_of_two_equal_ones() -> None:
+    """torch 2.13's instance norm has another one for a batch of one in channels_last memory."""
+    torch.manual_seed(0)
+    layer = stylegan.Epilogue(4, 3).double()
+    h, w, noise = torch.randn(1, 4, 5, 6).double(), torch.randn(1, 3).double(), torch.randn(1, 1, 5, 6).double()
+    weights = torch.randn(1, 4, 5, 6).double().contiguous(memory_format=torch.channels_last)
+    found = []
+    for n in (1, 2):
+        x = h.repeat(n, 1, 1, 1).contiguous(memory_format=torch.channels_last).requires_grad_()
+        (layer(x, w.repeat(n, 1), noise.repeat(n, 1, 1, 1)) * weights).sum().backward()
+        assert x.grad is not None
+        found.append(x.grad[:1])
+    assert torch.allclose(found[0], found[1], atol=1e-5)

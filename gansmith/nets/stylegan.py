@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from gansmith.nets.growth import Level, blend, channels_at, enlarge, plan
 from gansmith.nets.shapes import channels_last
-from gansmith.nn import EqualisedConv2d, EqualisedLinear, binomial_blur, up_nearest
+from gansmith.nn import EqualisedConv2d, EqualisedLinear, InstanceNorm, binomial_blur, up_nearest
 
 
 class Epilogue(nn.Module):
@@ -30,11 +30,13 @@ class Epilogue(nn.Module):
         self.gain = nn.Parameter(torch.zeros(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
         self.style = EqualisedLinear(w_dim, 2 * channels)
+        self.norm = InstanceNorm(eps=1e-8)
 
     def forward(self, h: Tensor, w: Tensor, noise: Tensor) -> Tensor:
         gain, bias = self.gain.view(1, -1, 1, 1), self.bias.view(1, -1, 1, 1)
         h = F.leaky_relu(h + (gain * noise + bias).to(h.dtype), 0.2)
-        h = F.instance_norm(h.float(), eps=1e-8).to(h.dtype)
+        one = len(h) == 1  # of which torch's own instance norm has a wrong gradient in channels_last memory
+        h = (self.norm(h.float()) if one else F.instance_norm(h.float(), eps=1e-8)).to(h.dtype)
         scale, shift = self.style(w)[:, :, None, None].chunk(2, 1)
         return h * (scale + 1) + shift
 

@@ -1,5 +1,5 @@
-"""What the players minimise: functions of logits to a scalar, in `_d` / `_g` pairs, the f-divergences, feature matching,
-and losses over the outputs of a frozen network."""
+"""What the players minimise: functions of logits to a scalar, in `_d` / `_g` pairs, the f-divergences, feature
+matching, and losses over the outputs of a frozen network."""
 
 from gansmith.objectives.adversarial import (
     LEAST_SQUARES_CODINGS,
