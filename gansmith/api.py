@@ -70,6 +70,9 @@ def train(
     channels: int | None = None,
     labels: bool | str | Path | None = None,
     captions: bool | str | Path | None = None,
+    pairs: bool | None = None,
+    side_by_side: str | None = None,
+    degrade: str | None = None,
     device: str = "auto",
     devices: int = 1,
     nodes: int = 1,
@@ -96,11 +99,14 @@ def train(
         samples: the budget in real samples; by default chosen for the data.
         minutes: the budget in minutes; with both, the first to be spent ends the training.
         resolution: side of the images in pixels; by default chosen from the data.
-        fit: how non-square images become square: "crop", "pad" or "squeeze".
+        fit: how non-square images become square: "crop", "pad" or "squeeze"; or "window": random windows of them.
         background: colour behind transparent images.
         channels: 1 or 3; by default 1 when all images are grey.
         labels: True = classes by subfolders; or a CSV or JSON file; or one of a known name's labels, as "font".
         captions: True = texts beside the images; or a CSV or JSON file.
+        pairs: True or False = A and B in the data are pairs, or two domains; by default as their names match.
+        side_by_side: "AB" or "BA" = each picture holds two images, from left to right.
+        degrade: make pairs of single images by a degradation, as "downscale 4".
         device: "auto", "cpu", "cuda" or "mps".
         devices: processes on this machine.
         nodes: machines, each of which starts this call (torchrun, SLURM).
@@ -124,6 +130,8 @@ def train(
     given = fields | ({} if samples is None else {"samples": samples})
     options: dict[str, Any] = {"resolution": resolution, "fit": fit, "background": background, "channels": channels}
     options |= {"labels": labels, "captions": captions}
+    options |= {"pairs": pairs, "side_by_side": side_by_side, "degrade": degrade}
+    scored: dict[str, Any] = {"evaluate_every": evaluate_every, "patience": patience, "score": score}
     session = open_session(
         recipe,
         data,
@@ -138,13 +146,7 @@ def train(
         deterministic=deterministic,
         preset=preset,
         tick=tick,
-        evaluation={
-            "evaluate_every": evaluate_every,
-            "patience": patience,
-            "score": score,
-            "extractor": extractor,
-            "evaluate_samples": evaluate_samples,
-        },
+        evaluation=scored | {"extractor": extractor, "evaluate_samples": evaluate_samples},
         act=act,
         quiet=quiet,
     )
@@ -158,8 +160,7 @@ def plan(recipe: str | Path | type[Recipe], data: Any, *, samples: int | None = 
 
     Plays a few rounds to measure. Takes the arguments of `train`.
     """
-    keys = ("resolution", "fit", "background", "channels", "labels", "captions")
-    loading = {"fit": "crop", "background": "white"} | {k: options.pop(k) for k in keys if k in options}
+    loading = {"fit": "crop", "background": "white"} | {k: options.pop(k) for k in _LOADING if k in options}
     common = {k: options.pop(k) for k in _SESSION if k in options}
     common["evaluation"] = {k: options.pop(k) for k in DEFAULTS if k in options}
     options.pop("out", None)
@@ -167,6 +168,8 @@ def plan(recipe: str | Path | type[Recipe], data: Any, *, samples: int | None = 
     session = open_session(recipe, data, options=loading, given=given, **common)
     return rehearse(fitted(session))
 
+
+_LOADING = ("resolution", "fit", "background", "channels", "labels", "captions", "pairs", "side_by_side", "degrade")
 
 _SESSION = (
     "seed",

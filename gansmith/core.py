@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self, get_args, get_origin, get_type_hints
@@ -37,6 +37,13 @@ RANGES: Mapping[str, tuple[float, float]] = {
     "augment_ceiling": (0.0, 1.0),
 }
 """Of the fields that all recipes share; a recipe's own `ranges` come before them."""
+
+SIDES: Mapping[str, str] = {
+    "pairs": "pairs: subfolders A and B with files of the same names, a CSV file with columns a and b, "
+    "--side-by-side AB, or --degrade on single images",
+    "domains": "two domains: subfolders A and B",
+}
+"""Kinds of data with two sides, and how they are given."""
 
 
 def adam(lr: float, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0.0) -> Optim:
@@ -102,16 +109,18 @@ class DataSpec:
 
     Args:
         name: the data's name, for messages.
-        kind: "image" (samples C H W in [-1, 1]) or "points" (samples D, about unit scale).
-        shape: of one sample, (C, H, W) or (D,).
-        count: training samples; 0 = drawn fresh without end (the exactly known sets).
-        fields: what can be drawn, "x" always, "y" (int64 labels) when there are classes, "some_y" instead when only
-            some samples have labels (-1 for the others), "tokens" (int64, each 0 to len(words) - 1) when there are
-            captions.
+        kind: "image" (samples C H W in [-1, 1]), "points" (samples D, about unit scale), "pairs" (images of A and B
+            that belong together) or "domains" (images of A and of B, without partners).
+        shape: of one sample, (C, H, W) or (D,); of two sides that of A.
+        count: training samples; 0 = drawn fresh without end (the exactly known sets); of domains those of the smaller.
+        fields: what can be drawn: of two sides "a" and "b"; else "x" always, "y" (int64 labels) when there are classes,
+            "some_y" instead when only some samples have labels (-1 for the others), "tokens" (int64, each 0 to
+            len(words) - 1) when there are captions.
         classes: class names, in the order of the labels.
         words: what the tokens stand for; 0 is padding, written "", and 1 any unknown word, written "?".
         length: tokens of a caption, 1 to 64, shorter ones padded at their end; 0 without captions.
         counts: training samples known to be of each class; empty where they are not known.
+        target: of two sides, the shape of an image of B; else empty.
     """
 
     name: str
@@ -123,6 +132,7 @@ class DataSpec:
     words: tuple[str, ...] = ()
     length: int = 0
     counts: tuple[int, ...] = ()
+    target: tuple[int, ...] = ()
 
     def has(self, field: str) -> bool:
         """Whether a field can be drawn; labels of all samples are labels of some, too."""
@@ -274,9 +284,7 @@ class Recipe(Helpers, ABC):
         """Refuse data that this recipe cannot learn, in one sentence, before any training."""
         name = type(self).__name__
         if data.kind not in self.kinds:
-            raise GansmithError(
-                f"{name} learns {' or '.join(self.kinds)} data, but {data.name} holds {data.kind} data."
-            )
+            raise GansmithError(f"{name} {_other_kind(self.kinds, data)}")
         missing = [f for f in (*self.draws, *self.needs) if not data.has(f)]
         if missing:
             how = "labels: sort the images into a folder for each class, or give --labels FILE.csv"
@@ -314,3 +322,13 @@ class Recipe(Helpers, ABC):
                 f"batch = {self.batch} does not divide over {world} {what}: choose a multiple of {world}."
             )
         return replace(self, batch=self.batch // world)
+
+
+def _other_kind(kinds: Sequence[str], data: DataSpec) -> str:
+    """What a recipe that learns these kinds of data needs instead of the data at hand."""
+    held = {"pairs": "pairs of images", "domains": "two domains without partners", "image": "single images"}
+    if two := [SIDES[kind] for kind in kinds if kind in SIDES]:
+        also = " (say pairs = false)" * (data.kind == "pairs")
+        return f"needs {'; or '.join(two)}{also}; {data.name} holds {held.get(data.kind, data.kind)}."
+    one = f"{held[data.kind]}: give the images of one side by themselves" if data.target else f"{data.kind} data"
+    return f"learns {' or '.join(kinds)} data, but {data.name} holds {one}."

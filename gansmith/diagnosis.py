@@ -107,7 +107,7 @@ def _audit(run: RunDir, config: Mapping[str, Any]) -> list[str]:
 def _samples(path: str | Path | np.ndarray, against: Any) -> Any:
     dataset = against if isinstance(against, Dataset) else open_data(against, progress=False)
     if dataset.spec.kind != "image":
-        raise GansmithError(f"{dataset.spec.name} holds points; samples can be diagnosed against images.")
+        raise GansmithError(f"{dataset.spec.name} holds {dataset.spec.kind}; samples can be diagnosed against images.")
     channels, side, _ = dataset.spec.shape
     samples = open_data(path, resolution=side, channels=channels, progress=False)
     real = real_of(dataset)

@@ -55,9 +55,9 @@ def command(config: Mapping[str, Any], folder: Path, change: Change) -> str | No
     given = {} if change.recipe else _given(config, fields) | dict(change.fields)
     for name, value in given.items():
         words += [f"--{name.replace('_', '-')}", *_words(value)]
-    options = {k: v for k, v in config["data"]["options"].items() if v not in (None, False, "crop", "white")}
-    for name, value in options.items():
-        words += [f"--{name}"] if value is True else [f"--{name}", str(value)]
+    for name, value in config["data"]["options"].items():
+        if value not in (None, "crop", "white") and (value is not False or name == "pairs"):
+            words += [f"--{name.replace('_', '-')}"] + [str(value)] * (value is not True)
     if config["preset"] and not change.recipe:
         words += ["--preset", config["preset"]]
     if minutes := config["budget"].get("minutes"):

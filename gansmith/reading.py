@@ -270,5 +270,6 @@ def _images(run: str | Path, data: Any, gan: GAN, labels: Choice) -> Images:
     if data is not None or labels is not None:
         options |= {"labels": labels or False}
     images = open_data(source, **options)
-    assert isinstance(images, Images)
+    if not isinstance(images, Images):
+        raise GansmithError(f"{images.spec.name} holds {images.spec.kind}; {run} was trained on single images.")
     return images

@@ -245,10 +245,12 @@ def _of_samples(
         raise GansmithError("Samples need real data to be scored against: add --against DATA.")
     dataset = against if isinstance(against, Dataset) else open_data(against, resolution=resolution, channels=channels)
     if dataset.spec.kind != "image":
-        raise GansmithError(f"{dataset.spec.name} holds points; samples can be scored against images.")
+        raise GansmithError(f"{dataset.spec.name} holds {dataset.spec.kind}; samples can be scored against images.")
     c, side, _ = dataset.spec.shape
     found = open_data(samples, resolution=side, channels=channels)
     title, report = found.spec.name, found.report
+    if found.spec.kind != "image":
+        raise GansmithError(f"{title} holds {found.spec.kind}: give samples of one kind, such as one of its folders.")
     if resolution is None and {*report.width, *report.height} != {side}:
         sizes = f"{report.width[0]} x {report.height[0]} to {report.width[2]} x {report.height[2]}"
         raise GansmithError(

@@ -16,7 +16,7 @@ import gansmith
 from gansmith import doctoring, judging, recipes
 from gansmith.auto import make, settle
 from gansmith.core import Recipe, Stage
-from gansmith.data import Dataset, Points, Stream, open_data
+from gansmith.data import Dataset, Points, Stream, open_data, suited
 from gansmith.data.letters import PREFIX as FONTS
 from gansmith.data.tables import located
 from gansmith.engine import checkpoint, devices
@@ -81,7 +81,7 @@ class Session:
             cast=place.caster(config["precision"]),
             average=place.average if world > 1 and not alone else None,
             rank=rank,
-            channels_last=self.dataset.spec.kind == "image",
+            channels_last=self.dataset.spec.kind != "points",
         )
 
     def trainer(self, run: RunDir, game: Game) -> Trainer:
@@ -117,10 +117,11 @@ class Session:
         return self.config.get("evaluation") or {}
 
     def _real(self) -> torch.Tensor:
-        """A few real samples for the pictures, always the same."""
-        feed = Stream(self.dataset, ("x",), seed=self.config["seed"])
+        """A few real samples for the pictures, always the same; of two sides those of B."""
+        spec = self.dataset.spec
+        feed = Stream(self.dataset, ("b",) if spec.target else ("x",), seed=self.config["seed"])
         torch.default_generator.manual_seed(self.config["seed"])
-        real = feed(SHOWN if self.dataset.spec.kind == "image" else SHOWN_POINTS)
+        real = feed(SHOWN_POINTS if spec.kind == "points" else SHOWN)
         assert isinstance(real, torch.Tensor)
         return real
 
@@ -225,7 +226,7 @@ def reopen_session(
     if source is None:
         raise GansmithError(f"{run.path} was trained on an array: give it again, gansmith.resume(run, data=array).")
     with place.told_once():
-        dataset = _open(place, source, config["data"]["options"], Silent())
+        dataset = suited(_open(place, source, config["data"]["options"], Silent()), recipe.kinds)
         if dataset.fingerprint != config["data"]["fingerprint"]:
             raise GansmithError(
                 f"The data at {_source(source) or 'hand'} are not those that {run.path} was started with: "
@@ -256,10 +257,11 @@ def _same_weights(there: Mapping[str, str], then: Mapping[str, str], run: RunDir
 def _open_for(
     cls: type[Recipe], place: devices.Place, data: Any, options: Mapping[str, Any], shown: Display
 ) -> tuple[Dataset, Mapping[str, Any]]:
-    """The data and their options, with labels on for a recipe that needs them where files may have some."""
+    """The data as the recipe learns them and their options, with labels on for a recipe that needs them where files
+    may have some."""
     files = isinstance(data, (str, Path)) and Path(data).expanduser().exists()
     if not {"y", "some_y"} & {*cls.draws, *cls.needs} or not files or options.get("labels"):
-        return _open(place, data, options, shown), options
+        return suited(_open(place, data, options, shown), cls.kinds), options
     options = {**options, "labels": True}
     try:
         return _open(place, data, options, shown), options
@@ -295,7 +297,7 @@ def _open(place: devices.Place, data: Any, options: Mapping[str, Any], shown: Di
 
 
 def _precision(precision: str, place: devices.Place, kind: str) -> tuple[str, str]:
-    return devices.choose_precision(precision, place.device.type, kind == "image")
+    return devices.choose_precision(precision, place.device.type, kind != "points")
 
 
 def _source(data: Any) -> str | None:

@@ -508,6 +508,7 @@ def data(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
     module.check_data = check_data  # type: ignore[attr-defined]
     module.open_data = lambda source, **options: fake  # type: ignore[attr-defined]
+    module.suited = lambda dataset, kinds: dataset  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "gansmith.data", module)
     return fake
 
@@ -522,6 +523,9 @@ def test_check_prints_the_report(data: SimpleNamespace, capsys: pytest.CaptureFi
         "channels": None,
         "labels": True,
         "captions": None,
+        "pairs": None,
+        "side_by_side": None,
+        "degrade": None,
     }
     data.report.errors.append("no image can be read")
     assert cli.main(["check", "photos"]) == 2
@@ -532,6 +536,18 @@ def test_check_takes_flags_with_and_without_values_before_the_data(data: SimpleN
     assert (data.options["labels"], data.options["captions"]) == ("a.csv", "b.csv")
     assert cli.main(["check", "--labels", "--captions", "photos"]) == 0
     assert (data.options["labels"], data.options["captions"]) == (True, True)
+
+
+def test_check_takes_the_options_of_two_sides(data: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--pairs", "false", "--side-by-side=BA", "--degrade", "downscale 4", "--fit", "window"]
+    assert cli.main(["check", *words, "photos"]) == 0
+    assert [data.options[name] for name in ("pairs", "side_by_side", "degrade", "fit")] == [
+        *(False, "BA", "downscale 4", "window"),
+    ]
+    assert cli.main(["check", "photos", "--pairs"]) == 0 and data.options["pairs"] is True
+    assert cli.main(["check", "photos", "--pairs", "none"]) == 0 and data.options["pairs"] is None
+    assert cli.main(["check", "photos", "--pairs", "x"]) == 2
+    assert '--pairs: "x" is not one of true, false, none.' in capsys.readouterr().err
 
 
 def test_help_shows_that_the_value_may_be_left_out(capsys: pytest.CaptureFixture[str]) -> None:

@@ -225,9 +225,8 @@ def _members(kind: Any) -> tuple[Any, ...]:
 def _settable(kind: Any) -> bool:
     if get_origin(kind) is tuple:
         return all(arg in (int, float, str, Ellipsis) for arg in get_args(kind))
-    if members := _members(kind):  # a switch that may have a value: bool | str
-        with_value = str in members
-        return all(m is type(None) or ((m is not bool or with_value) and _settable(m)) for m in members)
+    if members := _members(kind):
+        return all(m is type(None) or _settable(m) for m in members)
     return get_origin(kind) is Literal or kind in (bool, int, float, str)
 
 
@@ -247,8 +246,8 @@ def convert(kind: Any, words: list[str]) -> Any:
 
     >>> convert(int, ["1.5M"]), convert(tuple[float, ...], ["0,0.9"]), convert(int | None, ["none"])
     (1500000, (0.0, 0.9), None)
-    >>> convert(bool | str, []), convert(bool | str, ["labels.csv"])
-    (True, 'labels.csv')
+    >>> convert(bool | str, []), convert(bool | str, ["labels.csv"]), convert(bool | None, ["false"])
+    (True, 'labels.csv', False)
 
     Raises:
         ValueError: they do not stand for a value of that type.
@@ -270,10 +269,14 @@ def convert(kind: Any, words: list[str]) -> Any:
 
 
 def _switch(members: tuple[Any, ...], words: list[str]) -> Any:
-    """A switch that may have a value: on, or that value."""
+    """A switch that may have a value: on, or that value; one that takes no text, true or false."""
     if len(words) > 1:
         raise ValueError(f"give at most one value, not {len(words)}.")
-    return _convert_union(tuple(m for m in members if m is not bool), words[0]) if words else True
+    if not words:
+        return True
+    if str not in members:
+        return {"true": True, "false": False, "none": None}[_choose(("true", "false", "none"), words[0].lower())]
+    return _convert_union(tuple(m for m in members if m is not bool), words[0])
 
 
 def _convert_tuple(kinds: tuple[Any, ...], words: list[str]) -> tuple[Any, ...]:

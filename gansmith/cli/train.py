@@ -42,11 +42,14 @@ class Args:
         batch: real samples a move, over all processes together.
         preset: one of the recipe's presets; gansmith describe RECIPE lists them.
         resolution: side of the square images, in pixels; by default chosen from the data.
-        fit: how an image that is not square becomes square.
+        fit: how an image that is not square becomes square; or window, to draw random windows of images as they are.
         background: colour behind transparent images.
         channels: 1 for grey, 3 for colour; by default as the data are.
         labels: take subfolders as classes, or the column of a CSV or a JSON file, or one of a known name's labels.
         captions: take the .txt beside each image as its captions, or the column of a CSV or a JSON file.
+        pairs: whether A and B in the data are pairs, true or false; by default as their names match.
+        side_by_side: each picture holds two images, A and B from left to right, or the other way round.
+        degrade: make pairs of single images by a degradation, as "downscale 4".
         device: auto, cpu, cuda or mps.
         devices: processes on this machine, one for each device.
         nodes: machines, when torchrun or SLURM starts gansmith on each.
@@ -71,11 +74,14 @@ class Args:
     batch: int | None = None
     preset: str | None = None
     resolution: int | None = None
-    fit: Literal["crop", "pad", "squeeze"] = "crop"
+    fit: Literal["crop", "pad", "squeeze", "window"] = "crop"
     background: str = "white"
     channels: int | None = None
     labels: bool | str | None = None
     captions: bool | str | None = None
+    pairs: bool | None = None
+    side_by_side: Literal["AB", "BA"] | None = None
+    degrade: str | None = None
     device: str = "auto"
     devices: int = 1
     nodes: int = 1

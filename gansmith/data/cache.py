@@ -1,6 +1,6 @@
 """Decoded images on disk: one folder a data set, named by content and settings, written whole or not at all.
 
-<cache>/<key>/pixels.u8     the images one after another, uint8 N H W C
+<cache>/<key>/pixels.u8     the images one after another, uint8 H W C each: all of one size, or each of its own
 <cache>/<key>/record.json   line 1: SHA-256 of the rest; then what is known of every image
 <cache>/known/<state>       the key of the data whose files were last seen in this state (size, times, inode)
 """
@@ -14,11 +14,13 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
+
+from gansmith.data.store import Ragged
 
 PIXELS, RECORD = "pixels.u8", "record.json"
 CHECKED_ROWS = 4096  # of a set that is too large to be checked whole
@@ -29,7 +31,8 @@ class Record:
     """What is known of every usable image (lists of one length) and of those left out.
 
     `labels` and `captions` are empty where there are none; `remarks` are for the user; `ignored` counts the files that
-    are no images by their endings, those in `used` not: labels or captions were read from them.
+    are no images by their endings, those in `used` not: labels or captions were read from them. `sizes` are width and
+    height of the files, `shapes` height and width as kept, empty when all are squares of the resolution.
     """
 
     resolution: int
@@ -47,11 +50,25 @@ class Record:
     captions: list[list[str]] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     used: dict[str, int] = field(default_factory=dict)
+    shapes: list[tuple[int, int]] = field(default_factory=list)
 
     @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """Of the pixel array, N H W C."""
-        return (len(self.names), self.resolution, self.resolution, self.channels)
+    def kept(self) -> list[tuple[int, int]]:
+        """Height and width of every image as kept."""
+        return self.shapes or [(self.resolution, self.resolution)] * len(self.names)
+
+    def arranged(self, flat: np.ndarray) -> np.ndarray | Ragged:
+        """The images in bytes (M,) that hold one after another: N H W C, or each of its own size."""
+        if self.shapes:
+            return Ragged(flat, self.shapes, self.channels)
+        return flat.reshape(len(self.names), self.resolution, self.resolution, self.channels)
+
+    def only(self, rows: Iterable[int], bad: Iterable[tuple[str, str]]) -> Record:
+        """The record of some rows; the others went where `bad` says, or nowhere."""
+        rows = list(rows)
+        lists = ("names", "labels", "sizes", "modes", "digests", "flat", "captions", "shapes")
+        picked: dict[str, Any] = {n: [values[i] for i in rows] for n in lists if (values := getattr(self, n))}
+        return replace(self, **picked, bad=[*self.bad, *bad])
 
 
 def memory_limit() -> int:
@@ -100,7 +117,7 @@ class Cache:
         self.folder = folder
         self.notes: list[str] = []
 
-    def recall(self, state: str) -> tuple[str, np.ndarray, Record] | None:
+    def recall(self, state: str) -> tuple[str, np.ndarray | Ragged, Record] | None:
         """The key, array and record last seen for this state of the files."""
         try:
             key = (self.folder / "known" / state).read_text(encoding="ascii")
@@ -118,7 +135,7 @@ class Cache:
                 temporary.write_text(key, encoding="ascii")
                 os.replace(temporary, self.folder / "known" / state)
 
-    def load(self, key: str) -> tuple[np.ndarray, Record] | None:
+    def load(self, key: str) -> tuple[np.ndarray | Ragged, Record] | None:
         """The images and their record, or None; an entry that does not match its own hashes is removed."""
         entry = self.folder / key
         if not entry.is_dir():
@@ -131,7 +148,7 @@ class Cache:
             shutil.rmtree(entry, ignore_errors=True)
             return None
 
-    def save(self, key: str, fill: Callable[[BinaryIO], Record]) -> tuple[np.ndarray, Record]:
+    def save(self, key: str, fill: Callable[[BinaryIO], Record]) -> tuple[np.ndarray | Ragged, Record]:
         """Make an entry; OSError when the folder is full or cannot be written, and then nothing is left behind."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self._sweep()
@@ -163,14 +180,14 @@ class Cache:
                     shutil.rmtree(path, ignore_errors=True)
 
 
-def read_pixels(path: Path, record: Record) -> np.ndarray:
-    """The array, in memory when it is small enough, else mapped; ValueError when it is not what the record says."""
-    size = int(np.prod(record.shape))
+def read_pixels(path: Path, record: Record) -> np.ndarray | Ragged:
+    """The images, in memory when they are small enough, else mapped; ValueError when not what the record says."""
+    size = sum(h * w for h, w in record.kept) * record.channels
     if path.stat().st_size != size:
         raise ValueError("wrong size")
-    mapped = np.memmap(path, np.uint8, "r", shape=record.shape)
+    mapped = np.memmap(path, np.uint8, "r", shape=(size,))
     small = size <= memory_limit()
-    array = np.array(mapped) if small else mapped
+    array = record.arranged(np.array(mapped) if small else mapped)
     rows = range(len(array)) if small else np.linspace(0, len(array) - 1, CHECKED_ROWS).astype(int)
     if any(row_digest(array[i]) != record.digests[i] for i in rows):
         raise ValueError("wrong content")
@@ -192,4 +209,5 @@ def _read_record(path: Path) -> Record:
     fields = json.loads(text)
     fields["sizes"] = [tuple(size) for size in fields["sizes"]]
     fields["bad"] = [tuple(pair) for pair in fields["bad"]]
+    fields["shapes"] = [tuple(shape) for shape in fields.get("shapes", [])]
     return Record(**fields)

@@ -38,6 +38,10 @@ class Report:
         duplicates: groups of names whose pixels are equal after decoding.
         small: names of images that had to be enlarged.
         learned: one line on the size and treatment that training sees.
+        kind: "image", "pairs" or "domains"; of the last two `train` and `held_out` count pairs, or images of A.
+        sides: the reports on A and B; empty for single images, whose findings are above.
+        alone: images of A and B without a partner.
+        equal: "NAME = NAME" of images that are in A and in B.
     """
 
     title: str
@@ -60,6 +64,10 @@ class Report:
     duplicates: tuple[tuple[str, ...], ...] = ()
     small: tuple[str, ...] = ()
     learned: str = ""
+    kind: str = "image"
+    sides: tuple[Report, ...] = ()
+    alone: tuple[str, ...] = ()
+    equal: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -67,11 +75,36 @@ class Report:
         """The report as plain text, one finding a line."""
         if self.note:
             return [self.note]
+        text = self._two_sides() if self.sides else self._one_set()
+        text += [f"warning: {line}" for line in self.warnings]
+        return text + [f"error: {line}" for line in self.errors]
+
+    def _one_set(self) -> list[str]:
+        seen, *found = self._findings()
+        learned = f"training sees: {self.learned}; {self.train:,} images, {self.held_out:,} held out"
+        return [f"{self.title}: {self.count:,} images, {self.usable:,} usable", seen, found[0], learned, *found[1:]]
+
+    def _two_sides(self) -> list[str]:
+        a, b = self.sides
+        counts = f"{a.count:,} images in A, {b.count:,} in B"
+        if self.kind == "pairs":
+            what, parts = f"{self.train + self.held_out:,} pairs", f"{self.train:,} pairs, {self.held_out:,} held out"
+        else:
+            what = "two domains without partners"
+            parts = "; ".join(
+                f"{s.train:,} images of {n}, {s.held_out:,} held out" for n, s in zip("AB", self.sides, strict=True)
+            )
+        text = [f"{self.title}: {what}; {counts}"]
+        for name, side in zip("AB", self.sides, strict=True):
+            text += [f"{name}, {line}" for line in side._findings()]
+        text.append(f"training sees: {self.learned}; {parts}")
+        return text + _listed("without a partner", self.alone) + _listed("equal in A and B", self.equal)
+
+    def _findings(self) -> list[str]:
+        """Sizes, formats, labels and captions, and what is wrong by name."""
         text = [
-            f"{self.title}: {self.count:,} images, {self.usable:,} usable",
             f"size: {_range('width', self.width)}, {_range('height', self.height)} (least, median, greatest)",
             f"pixels: {', '.join(f'{mode} {n:,}' for mode, n in self.modes.items())}",
-            f"training sees: {self.learned}; {self.train:,} images, {self.held_out:,} held out",
         ]
         if self.labels:
             named = [f"{name} {n:,}" for name, n in self.labels.items()]
@@ -86,9 +119,7 @@ class Report:
         text += _listed("left out", [f"{name} ({why})" for name, why in self.corrupt])
         text += _listed("one colour all over", self.flat)
         text += _listed("exact duplicates", [" = ".join(_first(group, 4)) for group in self.duplicates], "groups")
-        text += _listed("smaller than trained on, so enlarged", self.small)
-        text += [f"warning: {line}" for line in self.warnings]
-        return text + [f"error: {line}" for line in self.errors]
+        return text + _listed("smaller than trained on, so enlarged", self.small)
 
 
 def examine(title: str, record: Record, held_out: int, learned: str, notes: Sequence[str] = ()) -> Report:
@@ -123,6 +154,66 @@ def examine(title: str, record: Record, held_out: int, learned: str, notes: Sequ
     )
     advice = (*notes, *_size_advice(report, len(groups)), *_label_advice(report), *_file_advice(record))
     return Report(**{**report.__dict__, "warnings": advice})
+
+
+def examine_sides(
+    sides: tuple[Report, Report],
+    *,
+    title: str,
+    kind: str,
+    rows: tuple[int, int],
+    learned: str,
+    alone: Sequence[str] = (),
+    equal: Sequence[str] = (),
+    same: bool = False,
+    leaked: tuple[int, int] = (0, 0),
+) -> Report:
+    """The report on two sides.
+
+    Args:
+        sides: the reports on A and B; what is the matter with both is said once.
+        kind: "pairs" or "domains".
+        rows: pairs, or images of A, that are trained on and that are held out.
+        learned: one line on sizes and treatment.
+        alone: names without a partner.
+        equal: images of A and B that are the same, as "NAME = NAME".
+        same: whether A and B are the same all through.
+        leaked: held-out images of A and of B that are trained on, too.
+    """
+    both = [line for line in sides[0].warnings if line in sides[1].warnings]
+    warnings = both + [
+        f"{name}: {line}" for name, side in zip("AB", sides, strict=True) for line in side.warnings if line not in both
+    ]
+    errors = [*sides[0].errors, *sides[1].errors]
+    if same:
+        errors.append(
+            f'A and B of "{title}" are the same images: nothing can be learned between them, check the folders.'
+        )
+    elif equal:
+        warnings.append(f"{len(equal):,} images of A are in B as well: is a part of one folder a copy of the other?")
+    if kind == "pairs" and alone:
+        warnings.append(f"{len(alone):,} images without a partner were left out of the pairs")
+        if sum(rows) < min(side.count for side in sides) / 2:
+            warnings.append(
+                f"only {sum(rows):,} pairs: if these are two domains and names agree by chance, say pairs = false"
+            )
+    for name, count in zip("AB", leaked, strict=True):
+        if count:
+            warnings.append(f"{count:,} held-out images of {name} are trained on, too: scores on them flatter")
+    return Report(
+        title=title,
+        count=sum(side.count for side in sides),
+        usable=sum(side.usable for side in sides),
+        train=rows[0],
+        held_out=rows[1],
+        learned=learned,
+        kind=kind,
+        sides=sides,
+        alone=tuple(alone),
+        equal=tuple(equal),
+        errors=tuple(errors),
+        warnings=tuple(warnings),
+    )
 
 
 def _errors(title: str, distinct: int, usable: int) -> tuple[str, ...]:

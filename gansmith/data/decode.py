@@ -15,6 +15,7 @@ from PIL import Image, UnidentifiedImageError
 SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 FITS = ("crop", "pad", "squeeze")
+WINDOW = "window"  # no fit: images keep their own size, and windows of them are drawn
 FILTER = "lanczos"
 MAX_PIXELS = 89_478_485  # Pillow's own warning level; here it is an error
 MAX_FILE = 512 << 20  # bytes of one image file, and of one archive member
@@ -22,6 +23,17 @@ GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N")
 
 Pixels = np.ndarray
 """uint8 (H, W, C)"""
+
+
+class Half(NamedTuple):
+    """The left or right half of a picture that holds two images side by side."""
+
+    whole: bytes | Pixels
+    right: bool
+
+
+Raw = bytes | Pixels | Half
+"""What an image is decoded from: the bytes of a file, the row of an array, or half of either."""
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -44,7 +56,8 @@ class Look:
 
     Args:
         resolution: side of the square, pixels.
-        fit: "crop" (centre square), "pad" (whole image on the background) or "squeeze" (aspect ratio given up).
+        fit: "crop" (centre square), "pad" (whole image on the background), "squeeze" (aspect ratio given up) or
+            "window" (nothing is resized, whatever the resolution).
         background: red, green, blue, each 0 to 255; behind transparent pixels and beside padded images.
         channels: 1 or 3.
     """
@@ -94,29 +107,65 @@ def open_image(data: bytes) -> Image.Image:
     return image
 
 
-def probe(name: str, label: str | None, data: bytes | Pixels) -> Probe:
+def probe(name: str, label: str | None, data: Raw) -> Probe:
     """Size, mode and content hash without decoding; raises whatever a broken header makes Pillow raise."""
+    if isinstance(data, Half):
+        seen = probe(name, label, data.whole)
+        digest = hashlib.sha256(f"{seen.digest} {data.right}".encode()).hexdigest()
+        return seen._replace(width=_half(seen.width), digest=digest)
     digest = hashlib.sha256(data if isinstance(data, bytes) else data.tobytes()).hexdigest()
     if isinstance(data, bytes):
         image = open_image(data)
-        return Probe(name, label, image.width, image.height, image.mode, digest)
+        width, height = _upright_size(image)
+        return Probe(name, label, width, height, image.mode, digest)
     mode = {1: "L", 3: "RGB", 4: "RGBA"}[data.shape[2]]
     return Probe(name, label, data.shape[1], data.shape[0], mode, digest)
 
 
-def decode(data: bytes | Pixels, look: Look) -> Pixels:
-    """Pixels (R, R, C) of an image file's bytes or of an array row (H, W, C), following `look`."""
-    shape = (look.resolution, look.resolution, look.channels)
+def decode(data: Raw, look: Look) -> Pixels:
+    """Pixels (R, R, C) of an image file's bytes or of an array row (H, W, C), following `look`; (H, W, C) of its own
+    when `look` asks for windows."""
+    side = (look.resolution, look.resolution)
+    if (
+        isinstance(data, np.ndarray)
+        and data.shape[2] == look.channels
+        and (look.fit == WINDOW or data.shape[:2] == side)
+    ):
+        return data
+    mode = "L" if look.channels == 1 else "RGB"
+    pixels = np.asarray(_fitted(_opaque(_read(data, look), look).convert(mode), look))
+    return pixels.reshape(*pixels.shape[:2], look.channels)
+
+
+def _read(data: Raw, look: Look | None) -> Image.Image:
+    """The image, upright; JPEGs at a fraction of their size where `look` shrinks them."""
+    if isinstance(data, Half):
+        image = _read(data.whole, None)
+        width = _half(image.width)
+        return image.crop((width * data.right, 0, width + width * data.right, image.height))
     if isinstance(data, bytes):
         image = open_image(data)
-        image.draft(None, (4 * look.resolution, 4 * look.resolution))  # JPEG: decode at a fraction of the size
+        if look and look.fit != WINDOW:
+            image.draft(None, (4 * look.resolution, 4 * look.resolution))
         image.load()
-    elif data.shape == shape:
-        return data
-    else:
-        image = Image.fromarray(np.ascontiguousarray(data.squeeze(2) if data.shape[2] == 1 else data))
-    mode = "L" if look.channels == 1 else "RGB"
-    return np.asarray(_fitted(_opaque(_upright(image), look).convert(mode), look)).reshape(shape)
+        return _upright(image)
+    return Image.fromarray(np.ascontiguousarray(data.squeeze(2) if data.shape[2] == 1 else data))
+
+
+def _half(width: int) -> int:
+    """Half of a picture's width, pixels."""
+    if width % 2:
+        raise BadImage(f"{width:,} pixels wide, an odd number, so it cannot be cut in the middle")
+    return width // 2
+
+
+def _upright_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height once the camera's rotation is undone. A PNG would have to be decoded to know: it is as it is."""
+    turn = 1
+    if image.format != "PNG":
+        with contextlib.suppress(Exception):
+            turn = image.getexif().get(0x0112, 1)
+    return (image.height, image.width) if turn in (5, 6, 7, 8) else image.size
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -145,7 +194,7 @@ def _opaque(image: Image.Image, look: Look) -> Image.Image:
 def _fitted(image: Image.Image, look: Look) -> Image.Image:
     """Square of the wanted side. Pillow's Lanczos widens with the scale, so shrinking does not alias."""
     (w, h), side = image.size, look.resolution
-    if (w, h) == (side, side):
+    if (w, h) == (side, side) or look.fit == WINDOW:
         return image
     if look.fit == "squeeze":
         return image.resize((side, side), Image.Resampling.LANCZOS)

@@ -51,3 +51,8 @@ def text_name(name: str) -> str:
 def ending(name: str) -> str:
     """What a name ends in, for a count of kinds."""
     return PurePosixPath(name).suffix.lower() or "no ending"
+
+
+def nobody(name: str) -> bool:
+    """Held out by name: no image is."""
+    return False

@@ -8,7 +8,7 @@ import os
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,10 +17,23 @@ from PIL import Image, ImageColor
 
 from gansmith.data.cache import Cache, Record, memory_limit, newest_change, row_digest, state_of
 from gansmith.data.captions import captions_of
-from gansmith.data.decode import FILTER, FITS, GREY_MODES, SUFFIXES, Look, Pixels, Probe, decode, probe, reason
+from gansmith.data.decode import (
+    FILTER,
+    FITS,
+    GREY_MODES,
+    SUFFIXES,
+    WINDOW,
+    Look,
+    Pixels,
+    Probe,
+    decode,
+    probe,
+    reason,
+)
 from gansmith.data.labels import labels_of
 from gansmith.data.names import ending
 from gansmith.data.sources import Item, Source
+from gansmith.data.store import Ragged
 from gansmith.data.tables import split_choice, table_file
 from gansmith.data.work import in_parallel, track
 from gansmith.errors import GansmithError, did_you_mean
@@ -61,8 +74,8 @@ def options(
     """Check the user's wishes."""
     if resolution is not None and (not isinstance(resolution, int) or not 4 <= resolution <= 2048):
         raise GansmithError(f"resolution = {resolution} is out of range: give a number of pixels between 4 and 2048.")
-    if fit not in FITS:
-        raise GansmithError(f'fit = "{fit}" is unknown: choose {", ".join(FITS)}.{did_you_mean(fit, FITS)}')
+    if fit not in (fits := (*FITS, WINDOW)):
+        raise GansmithError(f'fit = "{fit}" is unknown: choose {", ".join(fits)}.{did_you_mean(fit, fits)}')
     if channels not in (None, 1, 3):
         raise GansmithError(f"channels = {channels} is not possible: choose 1 (grey) or 3 (colour).")
     try:
@@ -86,16 +99,22 @@ def _choice(choice: Choice, word: str, also: str) -> bool | str:
 
 @dataclass(frozen=True)
 class Prepared:
-    """Decoded images (uint8, N H W C, in memory or mapped), their record, and the key that names both."""
+    """Decoded images (uint8, N H W C or each of its own size, in memory or mapped), their record, and the key that
+    names both."""
 
     key: str
-    array: np.ndarray
+    array: np.ndarray | Ragged
     record: Record
     notes: tuple[str, ...]
 
 
 def prepare(source: Source, wanted: Options, cache_dir: str | Path | None, progress: bool) -> Prepared:
-    """Decode a source once; the next time, the cache answers. GansmithError when no image is usable."""
+    """Decode a source once; the next time, the cache answers. GansmithError when no image is usable.
+
+    For windows, images are kept at their own size, the same for every resolution.
+    """
+    if wanted.fit == WINDOW:
+        wanted = replace(wanted, resolution=None)
     cache = Cache(Path(cache_dir).expanduser() if cache_dir is not None else cache_folder())
     settings = repr((VERSION, FILTER, source.classes, wanted))
     files = (*source.files, *_beside(source, wanted))
@@ -115,10 +134,11 @@ def prepare(source: Source, wanted: Options, cache_dir: str | Path | None, progr
 
         def fill(file: BinaryIO) -> Record:
             rows = track(_rows(source, probes, look), len(probes), "decoding", progress)
-            return _write(file, rows, source.title, probes, record, wanted.channels is None and look.channels == 3)
+            return _write(file, rows, source.title, probes, record, wanted)
 
-        size = sum(not p.reason for p in probes) * look.resolution**2 * look.channels
-        array, done = _cached(fill, size, cache, key) if kept else _held(fill)
+        square = look.fit != WINDOW
+        pixels = sum(look.resolution**2 if square else p.width * p.height for p in probes if not p.reason)
+        array, done = _cached(fill, pixels * look.channels, cache, key) if kept else _held(fill)
     done.used, done.remarks = record.used, record.remarks  # the cached record may be of a copy
     done.ignored = _passed_over(source, done)  # with other files beside it
     if state:
@@ -215,14 +235,16 @@ def _key(settings: str, probes: list[Probe], record: Record) -> str:
     return digest.hexdigest()[:32]
 
 
-def _held(fill: Callable[[BinaryIO], Record]) -> tuple[np.ndarray, Record]:
+def _held(fill: Callable[[BinaryIO], Record]) -> tuple[np.ndarray | Ragged, Record]:
     """Decoded into memory: where there is nothing to cache, or nowhere to put it."""
     buffer = io.BytesIO()
     record = fill(buffer)
-    return np.frombuffer(buffer.getbuffer(), np.uint8).reshape(record.shape), record
+    return record.arranged(np.frombuffer(buffer.getbuffer(), np.uint8)), record
 
 
-def _cached(fill: Callable[[BinaryIO], Record], size: int, cache: Cache, key: str) -> tuple[np.ndarray, Record]:
+def _cached(
+    fill: Callable[[BinaryIO], Record], size: int, cache: Cache, key: str
+) -> tuple[np.ndarray | Ragged, Record]:
     """From the cache, or decoded into it; into memory when it takes nothing and `size` bytes are not too many."""
     if found := cache.load(key):
         return found
@@ -253,11 +275,12 @@ def _rows(source: Source, probes: list[Probe], look: Look) -> Iterator[Pixels | 
 
 
 def _write(
-    file: BinaryIO, rows: Iterator[Pixels | str], title: str, probes: list[Probe], settled: Record, may_grey: bool
+    file: BinaryIO, rows: Iterator[Pixels | str], title: str, probes: list[Probe], settled: Record, wanted: Options
 ) -> Record:
     """Write the good rows one after another; keep one channel where colour was only in the file format."""
     done = Record(settled.resolution, settled.channels, classes=settled.classes)
     done.remarks, done.used = settled.remarks, settled.used
+    may_grey = wanted.channels is None and settled.channels == 3
     good = []
     for i, row in enumerate(rows):
         if isinstance(row, str):
@@ -266,37 +289,40 @@ def _write(
         may_grey = may_grey and bool((row == row[..., :1]).all())
         file.write(np.ascontiguousarray(row).data)
         good.append(i)
+        if wanted.fit == WINDOW:
+            done.shapes.append((row.shape[0], row.shape[1]))
     if not good:
         reasons = dict(done.bad)
         _some_usable(title, [p._replace(reason=reasons[p.name]) for p in probes])
-    if may_grey:
-        done.channels = 1
-        _drop_colour(file, len(good), done.resolution**2)
     done.names = [probes[i].name for i in good]
     done.labels = [settled.labels[i] for i in good] if settled.labels else []
     done.captions = [settled.captions[i] for i in good] if settled.captions else []
     done.sizes = [(probes[i].width, probes[i].height) for i in good]
     done.modes = [probes[i].mode for i in good]
-    done.resized = any(size != (done.resolution, done.resolution) for size in done.sizes)
+    done.resized = not done.shapes and any(size != (done.resolution, done.resolution) for size in done.sizes)
+    if may_grey:
+        done.channels = 1
+        _drop_colour(file, [h * w for h, w in done.kept])
     _describe(file, done)
     return done
 
 
-def _drop_colour(file: BinaryIO, count: int, pixels: int) -> None:
+def _drop_colour(file: BinaryIO, pixels: list[int]) -> None:
     """Keep the first of three channels, in place: what is written never overtakes what is read."""
-    for i in range(count):
-        file.seek(3 * i * pixels)
-        first = np.frombuffer(file.read(3 * pixels), np.uint8)[::3]
-        file.seek(i * pixels)
+    start = 0
+    for count in pixels:
+        file.seek(3 * start)
+        first = np.frombuffer(file.read(3 * count), np.uint8)[::3]
+        file.seek(start)
         file.write(first.tobytes())
-    file.truncate(count * pixels)
+        start += count
+    file.truncate(start)
 
 
 def _describe(file: BinaryIO, record: Record) -> None:
     """Content hash and flatness of every row as it was written."""
-    n, h, w, c = record.shape
     file.seek(0)
-    for _ in range(n):
-        row = np.frombuffer(file.read(h * w * c), np.uint8).reshape(h, w, c)
+    for h, w in record.kept:
+        row = np.frombuffer(file.read(h * w * record.channels), np.uint8).reshape(h, w, record.channels)
         record.digests.append(row_digest(row))
         record.flat.append(bool((row == row[:1, :1]).all()))

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gansmith.data.decode import MAX_FILE, BadImage, Pixels
+from gansmith.data.decode import MAX_FILE, BadImage, Raw
 from gansmith.data.names import ending, hidden, is_image, natural, show, text_name
 from gansmith.errors import GansmithError
 
@@ -37,7 +37,7 @@ class Item(NamedTuple):
     to get the texts that describe it where there are some."""
 
     name: str
-    read: Callable[[], bytes | Pixels]
+    read: Callable[[], Raw]
     label: str | None = None
     captions: Callable[[], list[str]] | None = None
 

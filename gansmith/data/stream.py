@@ -10,17 +10,39 @@ import torch
 from torch import Tensor
 
 from gansmith.data.images import Images
+from gansmith.data.pairs import Domains, Pairs
 from gansmith.data.points import Points
 from gansmith.errors import GansmithError
 
 
-def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
+def epoch_order(count: int, seed: int, epoch: int, side: int = 0) -> np.ndarray:
     """The order of `count` samples in one epoch, int64, the same with every version of numpy.
 
+    Sides have orders of their own, so that two domains of as many images are not paired by their orders.
     Sorting raw Philox output is used because numpy promises that stream for good, and its shuffles not.
     """
-    bits = np.random.Philox(np.random.SeedSequence([seed, epoch]))
+    bits = np.random.Philox(np.random.SeedSequence([seed, epoch, side] if side else [seed, epoch]))
     return np.argsort(bits.random_raw(count), kind="stable")
+
+
+class Order:
+    """The endless order of `count` samples: each comes once an epoch, and every epoch is shuffled anew."""
+
+    def __init__(self, count: int, seed: int, side: int = 0) -> None:
+        self.count, self._seed, self._side = count, seed, side
+        self._epoch, self._order = -1, np.zeros(0, np.int64)
+
+    def __call__(self, start: int, n: int) -> np.ndarray:
+        """Which samples come at the places start to start + n - 1, int64."""
+        parts = []
+        while n > 0:
+            epoch, offset = divmod(start, self.count)
+            if epoch != self._epoch:
+                self._epoch, self._order = epoch, epoch_order(self.count, self._seed, epoch, self._side)
+            part = self._order[offset : offset + n]
+            parts.append(part)
+            start, n = start + len(part), n - len(part)
+        return np.concatenate(parts) if parts else np.zeros(0, np.int64)
 
 
 def few_of_each(dataset: Images, per_class: int, seed: int) -> np.ndarray:
@@ -51,7 +73,8 @@ class Stream:
     """`gansmith.core.Data` over a set: `stream(n)` gives this process's next n samples.
 
     All processes together draw n * world samples a call; this one gets its consecutive share. Every sample comes
-    once an epoch. Points are drawn fresh from torch's global random state, which the engine seeds each round.
+    once an epoch; of two domains each side has its own order and epochs. Points are drawn fresh from torch's global
+    random state, which the engine seeds each round.
 
     Args:
         dataset: what to draw from.
@@ -63,7 +86,7 @@ class Stream:
 
     def __init__(
         self,
-        dataset: Images | Points,
+        dataset: Images | Points | Pairs | Domains,
         draws: Sequence[str] = ("x",),
         *,
         seed: int,
@@ -81,7 +104,11 @@ class Stream:
         self.seen = self._drawn = 0
         self.waited = 0.0
         self._per_class, self._part = -1, np.zeros(0, np.int64)
-        self._epoch, self._order = -1, np.zeros(0, np.int64)
+        self._order = Order(dataset.spec.count, seed)
+        self._orders: dict[str, Order] = {}
+        if isinstance(dataset, Domains):
+            counts = {"a": len(dataset.a.train), "b": len(dataset.b.train)}
+            self._orders = {name: Order(count, seed, side) for side, (name, count) in enumerate(counts.items())}
 
     def seek(self, seen: int) -> None:
         """Go to the position after `seen` samples (all processes together)."""
@@ -102,6 +129,9 @@ class Stream:
         if isinstance(self.dataset, Points):
             x = self.dataset.draw(n, self.device)
             return tuple(x if name == "x" else self.dataset.labels(x) for name in self.draws)
+        if isinstance(self.dataset, Domains):
+            at = {name: order(start, n) for name, order in self._orders.items()}
+            return tuple(self.dataset.fetch(at[name], (name,), self.device)[0] for name in self.draws)
         return self.dataset.fetch(self.positions(start, n), self.draws, self.device)
 
     def labelled(self, n: int, per_class: int) -> tuple[Tensor, Tensor]:
@@ -112,8 +142,9 @@ class Stream:
         Raises:
             GansmithError: a class has fewer samples, or the data are drawn without end.
         """
-        if isinstance(self.dataset, Points):
-            raise GansmithError(f"{self.dataset.name} is drawn without end: a fixed part with labels needs images.")
+        if not isinstance(self.dataset, Images):
+            why = "is drawn without end" if isinstance(self.dataset, Points) else "has two sides and no labels"
+            raise GansmithError(f"{self.dataset.spec.name} {why}: a fixed part with labels needs images.")
         if per_class != self._per_class:
             self._per_class, self._part = per_class, few_of_each(self.dataset, per_class, self.seed)
         start = self.seen + self._drawn + self.rank * n
@@ -126,15 +157,4 @@ class Stream:
 
     def positions(self, start: int, n: int) -> np.ndarray:
         """Positions in the training set of the samples start to start + n - 1 of the stream."""
-        parts, count = [], self.dataset.spec.count
-        while n > 0:
-            epoch, offset = divmod(start, count)
-            part = self._epoch_order(epoch)[offset : offset + n]
-            parts.append(part)
-            start, n = start + len(part), n - len(part)
-        return np.concatenate(parts) if parts else np.zeros(0, np.int64)
-
-    def _epoch_order(self, epoch: int) -> np.ndarray:
-        if epoch != self._epoch:
-            self._epoch, self._order = epoch, epoch_order(self.dataset.spec.count, self.seed, epoch)
-        return self._order
+        return self._order(start, n)

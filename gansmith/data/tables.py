@@ -83,12 +83,30 @@ def table_file(choice: str, word: str, also: str) -> Path:
 
 def read_table(path: Path, wanted: Wanted) -> list[Row]:
     """The rows of a file."""
+    return parse_table(str(path), _bytes(path), wanted)
+
+
+def read_text(path: Path) -> str:
+    """The text of a table. GansmithError when it cannot be read, is too large or no UTF-8."""
+    return _text(show(str(path)), _bytes(path))
+
+
+def _bytes(path: Path) -> bytes:
+    """The bytes of a file, one above the most when it is larger."""
     try:
         with open(path, "rb") as file:
-            data = file.read(MAX_TABLE + 1)
+            return file.read(MAX_TABLE + 1)
     except OSError as error:
         raise GansmithError(f'"{show(str(path))}" cannot be read: {error.strerror}.') from None
-    return parse_table(str(path), data, wanted)
+
+
+def _text(title: str, data: bytes) -> str:
+    if len(data) > MAX_TABLE:
+        raise GansmithError(f'"{title}" is larger than {MAX_TABLE >> 20} MiB: split the set.')
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise GansmithError(f'"{title}" is not UTF-8 text: save it again as UTF-8.') from None
 
 
 def parse_table(name: str, data: bytes, wanted: Wanted) -> list[Row]:
@@ -98,12 +116,7 @@ def parse_table(name: str, data: bytes, wanted: Wanted) -> list[Row]:
         GansmithError: too large, no UTF-8, no CSV or JSON of the form above, no such column, or no row.
     """
     title = show(name)
-    if len(data) > MAX_TABLE:
-        raise GansmithError(f'"{title}" is larger than {MAX_TABLE >> 20} MiB: split the set.')
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise GansmithError(f'"{title}" is not UTF-8 text: save it again as UTF-8.') from None
+    text = _text(title, data)
     if name.lower().endswith(".json"):
         rows = list(_json_rows(title, text, wanted))
     else:
@@ -114,21 +127,33 @@ def parse_table(name: str, data: bytes, wanted: Wanted) -> list[Row]:
 
 
 def _csv_rows(title: str, text: str, wanted: Wanted) -> Iterator[Row]:
+    lines = cells(title, text)
+    name, value = _columns(title, [cell.strip() for cell in next(lines)[1]], wanted)
+    for where, row in lines:
+        yield Row(where, row[name], row[value])
+
+
+def cells(title: str, text: str) -> Iterator[tuple[str, list[str]]]:
+    """Where each line of a CSV stands (for messages) and its cells: the names of the columns, then what is not empty.
+
+    Raises:
+        GansmithError: no valid CSV, or a line with fewer or more cells than columns.
+    """
     header = text.partition("\n")[0]
     delimiter = max(",;\t", key=header.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
-        columns = [cell.strip() for cell in next(reader, [])]
-        name, value = _columns(title, columns, wanted)
-        for cells in reader:
-            if not any(cells):
+        columns = next(reader, [])
+        yield "line 1", columns
+        for row in reader:
+            if not any(row):
                 continue
-            if len(cells) < len(columns) or any(cells[len(columns) :]):
+            if len(row) < len(columns) or any(row[len(columns) :]):
                 raise GansmithError(
-                    f'Line {reader.line_num} of "{title}" has {len(cells)} cells instead of {len(columns)}: '
+                    f'Line {reader.line_num} of "{title}" has {len(row)} cells instead of {len(columns)}: '
                     f"put text that holds the separator into quotation marks."
                 )
-            yield Row(f"line {reader.line_num}", cells[name], cells[value])
+            yield f"line {reader.line_num}", row
     except csv.Error as error:
         raise GansmithError(f'Line {reader.line_num} of "{title}" is no valid CSV ({error}): mend it.') from None
 

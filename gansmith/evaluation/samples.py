@@ -78,9 +78,11 @@ def reference(dataset: Any, n: int = 10_000) -> Reference:
     """An opened data set (`gansmith.data.open_data`) as a reference.
 
     Args:
-        dataset: images, or a law of points, which is drawn from with fixed seeds.
+        dataset: images, two sides (then the images of B are meant), or a law of points, which is drawn from with
+            fixed seeds.
         n: points to draw for either part; the count of images is their own.
     """
+    dataset = dataset.b if dataset.spec.target else dataset
     spec = dataset.spec
     if spec.kind == "points":
         train, held_out = (_drawn(dataset, n, seed) for seed in (1, 2))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -54,3 +55,38 @@ def photos(tmp_path: Path, noise: Callable[..., np.ndarray]) -> Callable[..., Pa
         return folder
 
     return make
+
+
+@pytest.fixture
+def sides(tmp_path: Path, noise: Callable[..., np.ndarray]) -> Callable[..., Path]:
+    """sides(a, b): a folder with the images named in `a` below A and those in `b` below B, PNGs of any ending but .bmp.
+
+    Which picture it is hangs on the name's stem alone, and every B is the negative of the A of its name. With `also`,
+    further folders and the names in them: of those that end in B, negatives.
+    """
+
+    def make(
+        a: Sequence[str],
+        b: Sequence[str],
+        size: tuple[int, int] = (32, 32),
+        name: str = "set",
+        also: Mapping[str, Sequence[str]] | None = None,
+    ) -> Path:
+        for folder, names in {"A": a, "B": b, **(also or {})}.items():
+            for image in names:
+                path = tmp_path / name / folder / image
+                path.parent.mkdir(parents=True, exist_ok=True)
+                seed = zlib.crc32(str(Path(image).with_suffix("")).casefold().encode("utf-8", "surrogateescape"))
+                pixels = noise(seed, size[1], size[0])
+                Image.fromarray(255 - pixels if folder.endswith("B") else pixels).save(
+                    path, "BMP" if path.suffix == ".bmp" else "PNG"
+                )
+        return tmp_path / name
+
+    return make
+
+
+@pytest.fixture
+def numbered() -> Callable[..., list[str]]:
+    """numbered(n, ending): n names of files."""
+    return lambda count, ending=".png": [f"{i}{ending}" for i in range(count)]

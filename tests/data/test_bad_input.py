@@ -77,7 +77,9 @@ def test_text_files_named_as_images(tmp_path: Path) -> None:
 def test_one_file_instead_of_a_folder(tmp_path: Path, photos) -> None:
     refused(photos(2) / "0.png", "is one image: give the folder")
     (tmp_path / "set.csv").write_text("1,2")
-    refused(tmp_path / "set.csv", "is of no kind that holds images")
+    refused(tmp_path / "set.csv", 'has no column "a" (its first line: 1, 2): a table of pairs has the columns a and b')
+    (tmp_path / "set.bin").write_text("1,2")
+    refused(tmp_path / "set.bin", "is of no kind that holds images")
 
 
 def test_other_types() -> None:
@@ -395,7 +397,7 @@ def test_labels_that_are_not_there(photos, tmp_path: Path, noise) -> None:
     [
         ({"resolution": 2}, "resolution = 2 is out of range: give a number of pixels between 4 and 2048"),
         ({"resolution": 10_000}, "resolution = 10000"),
-        ({"fit": "cropp"}, 'fit = "cropp" is unknown: choose crop, pad, squeeze. Did you mean "crop"?'),
+        ({"fit": "cropp"}, 'fit = "cropp" is unknown: choose crop, pad, squeeze, window. Did you mean "crop"?'),
         ({"channels": 4}, "channels = 4 is not possible: choose 1 (grey) or 3 (colour)"),
         ({"background": "whitish"}, 'background = "whitish" is no colour'),
     ],

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from gansmith.data import check_data, named, open_data, shapes
-from gansmith.data.images import Images
+from gansmith.data.images import Images, open_images
 from gansmith.data.prepare import options
 from gansmith.errors import GansmithError
 
 
 def small(label: str = "shape", count: int = 600) -> Images:
-    return Images(shapes.shapes32(label, count), options(None, "crop", "white", None, True), None, False)
+    return open_images(shapes.shapes32(label, count), options(None, "crop", "white", None, True), None, False)
 
 
 def test_the_whole_set() -> None:

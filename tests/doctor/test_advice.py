@@ -160,3 +160,15 @@ def test_training_on_is_a_resume() -> None:
     told = config()
     change = advise("under-training", told["fields"], {})
     assert command(told, Path("runs/1"), change) == f"gansmith resume runs/1 --samples {change.fields['samples']}"
+
+
+def test_the_command_says_how_two_sides_were_read() -> None:
+    told = config()
+    told["data"]["options"] |= {"labels": None, "pairs": False, "side_by_side": "BA", "degrade": "downscale 4"}
+    words = shlex.split(command(told, Path("runs/1"), advise("mode-collapse", PLAIN, {})) or "")
+    for flag, value in (("--pairs", "false"), ("--side-by-side", "BA"), ("--degrade", "downscale 4")):
+        assert words[words.index(flag) + 1].lower() == value.lower()
+    assert "--labels" not in words
+    told["data"]["options"] |= {"pairs": True, "side_by_side": None, "degrade": None}
+    words = shlex.split(command(told, Path("runs/1"), advise("mode-collapse", PLAIN, {})) or "")
+    assert words[words.index("--pairs") + 1].startswith("--") and "--degrade" not in words
