@@ -16,10 +16,11 @@ from gansmith.data import idx
 from gansmith.data.arrays import from_array, npy, npz
 from gansmith.data.check import Report
 from gansmith.data.decode import WINDOW
+from gansmith.data.degrade import parse
 from gansmith.data.images import Images, open_images
 from gansmith.data.named import NAMED, is_named, open_named
 from gansmith.data.names import is_image, show
-from gansmith.data.pairs import Domains, Pairs, degradation, open_degraded
+from gansmith.data.pairs import Domains, Pairs, open_degraded
 from gansmith.data.partners import open_sides
 from gansmith.data.points import POINTS, Points
 from gansmith.data.prepare import Choice, options
@@ -152,7 +153,7 @@ def _open(
         return open_sides(from_table(table), options(resolution, fit, background, channels), pairs, cache, progress)
     found, labels = _chosen(source, labels)
     wanted = options(resolution, fit, background, channels, labels, captions)
-    made = None if degrade is None else degradation(degrade)
+    made = None if degrade is None else parse(degrade)
     sides: Sides | None = None
     if side_by_side is not None:
         sides = cut(found, side_by_side)

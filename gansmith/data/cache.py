@@ -30,9 +30,9 @@ CHECKED_ROWS = 4096  # of a set that is too large to be checked whole
 class Record:
     """What is known of every usable image (lists of one length) and of those left out.
 
-    `labels` and `captions` are empty where there are none; `remarks` are for the user; `ignored` counts the files that
-    are no images by their endings, those in `used` not: labels or captions were read from them. `sizes` are width and
-    height of the files, `shapes` height and width as kept, empty when all are squares of the resolution.
+    `labels`, `captions` and `groups` are empty where there are none; `remarks` are for the user; `ignored` counts the
+    files that are no images by their endings, those in `used` not: labels or captions were read from them. `sizes` are
+    width and height of the files, `shapes` height and width as kept, empty when all are squares of the resolution.
     """
 
     resolution: int
@@ -51,6 +51,7 @@ class Record:
     remarks: list[str] = field(default_factory=list)
     used: dict[str, int] = field(default_factory=dict)
     shapes: list[tuple[int, int]] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
 
     @property
     def kept(self) -> list[tuple[int, int]]:
@@ -66,9 +67,18 @@ class Record:
     def only(self, rows: Iterable[int], bad: Iterable[tuple[str, str]]) -> Record:
         """The record of some rows; the others went where `bad` says, or nowhere."""
         rows = list(rows)
-        lists = ("names", "labels", "sizes", "modes", "digests", "flat", "captions", "shapes")
+        lists = ("names", "labels", "sizes", "modes", "digests", "flat", "captions", "shapes", "groups")
         picked: dict[str, Any] = {n: [values[i] for i in rows] for n in lists if (values := getattr(self, n))}
         return replace(self, **picked, bad=[*self.bad, *bad])
+
+    @property
+    def keys(self) -> list[str]:
+        """What decides the side of each image, hexadecimal: the hash of its group, or where it has none its own."""
+        groups = self.groups or [""] * len(self.names)
+        return [
+            hashlib.sha256(group.encode()).hexdigest()[:32] if group else digest
+            for group, digest in zip(groups, self.digests, strict=True)
+        ]
 
 
 def memory_limit() -> int:

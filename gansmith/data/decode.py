@@ -69,8 +69,8 @@ class Look:
 
 
 class Probe(NamedTuple):
-    """What one look at an image told: its name and label, then size, mode and content hash, or why it is bad; and the
-    texts that describe it, where they were asked for."""
+    """What one look at an image told: its name and label, then size, mode and content hash, or why it is bad; the
+    texts that describe it, where they were asked for; and its group, where it has one."""
 
     name: str
     label: str | None
@@ -80,6 +80,7 @@ class Probe(NamedTuple):
     digest: str = ""
     reason: str = ""
     captions: tuple[str, ...] = ()
+    group: str = ""
 
 
 def reason(error: Exception) -> str:

@@ -26,17 +26,17 @@ from gansmith.errors import GansmithError
 HELD_OUT = 0.1
 
 
-def split(digests: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Rows to train on and rows held out (int64), decided by each image's content alone.
+def split(keys: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Rows to train on and rows held out (int64), decided by what is hashed of each image: its content, or its group.
 
-    Equal images fall on the same side, and adding, renaming or reordering images moves none, save in sets so small
-    that a side would be empty: that side then gets the image with the least (or greatest) hash.
+    Equal images, or those of one group, fall on the same side, and adding, renaming or reordering images moves none,
+    save in sets so small that a side would be empty: that side then gets what has the least (or greatest) hash.
     """
     threshold = f"{int(HELD_OUT * 2**32):08x}"
-    out = {d for d in digests if d[:8] < threshold} or {min(digests)}
-    if out == set(digests):
-        out = out - {max(digests)}
-    mask = np.array([d in out for d in digests])
+    out = {k for k in keys if k[:8] < threshold} or {min(keys)}
+    if out == set(keys):
+        out = out - {max(keys)}
+    mask = np.array([k in out for k in keys])
     return np.flatnonzero(~mask), np.flatnonzero(mask)
 
 
@@ -49,14 +49,16 @@ class Rows(NamedTuple):
 
 
 def split_rows(record: Record, rows: np.ndarray, held: Callable[[str], bool] = nobody) -> tuple[np.ndarray, np.ndarray]:
-    """Positions in `rows` to train on and positions held out (int64): by name where `held` tells, else by content.
+    """Positions in `rows` to train on and positions held out (int64): by name where `held` tells, else by group or
+    content.
 
     Raises:
         GansmithError: all of them are held out.
     """
     told = np.array([held(record.names[row]) for row in rows])
     if not told.any():
-        return split([record.digests[row] for row in rows])
+        keys = record.keys
+        return split([keys[row] for row in rows])
     if told.all():
         raise GansmithError(
             f"Nothing is left to train on: all usable images are held out, such as {record.names[rows[0]]}."

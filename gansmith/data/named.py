@@ -2,7 +2,8 @@
 
 `gansmith data get NAME` (fetch.py) puts one into the cache folder:
 
-<cache>/sets/NAME/set.json     where it came from, the SHA-256 of each file beside it, labels and captions of each image
+<cache>/sets/NAME/set.json     where it came from, the SHA-256 of each file beside it, labels, captions and group of
+                               each image
 <cache>/sets/NAME/images.zip   the images of most; or the files of digits and fashion_mnist
 """
 
@@ -20,6 +21,8 @@ import numpy as np
 
 from gansmith.data import letters
 from gansmith.data.arrays import items, load
+from gansmith.data.galaxies import LABELS as GALAXIES_LABELS
+from gansmith.data.galaxies import galaxies
 from gansmith.data.idx import find, idx_source
 from gansmith.data.names import show
 from gansmith.data.packages import Package
@@ -63,6 +66,34 @@ NOTO = Package(
     "fb5fd131b362aab7a55542d2a147a79708cce0a8b1c1bbacd470172708b5c438",
     74_344_091,
 )
+TWEMOJI = Package(
+    "npm",
+    "emoji-datasource-twitter",
+    "16.0.0",
+    "f64a530c63bca463bd8317fdc4615ce63a53a0c65018e4ce2d848aaba7a28877",
+    61_683_754,
+)
+MATE = Package(
+    "apt-get",
+    "mate-backgrounds",
+    "1.26.0-1",
+    "7bf4c2209f34b4f61ba6d24c8b58c28b361e82e4b943aae6d42c030169af9e04",
+    46_638_500,
+)
+LOMIRI_16 = Package(
+    "apt-get",
+    "lomiri-wallpapers-16.04",
+    "20.04.0-2",
+    "a99ff6a3bfe451e4cc0682ecb3cc82e71740626d59e4845ae34a0a0e45421eab",
+    15_783_184,
+)
+LOMIRI_20 = Package(
+    "apt-get",
+    "lomiri-wallpapers-20.04",
+    "20.04.0-2",
+    "d44e89b8473aafe64a5b678f014862dc31335aaaf18665c544d985d854f1a709",
+    11_377_208,
+)
 OPENMOJI = Package(
     "npm", "openmoji", "17.0.0", "55ee7d13485dec86e9f38c1f3a645a13382d33ff97c0cd845ee824b0aef45e68", 4_339_458
 )
@@ -87,6 +118,7 @@ class Named:
         disk: bytes that it takes once it is fetched, about.
         labels: what can be its classes; the first is taken when nobody chooses.
         captions: whether texts describe the images.
+        sides: whether the images lie in folders A and B, those of one name partners.
     """
 
     what: str
@@ -96,6 +128,7 @@ class Named:
     disk: int
     labels: tuple[str, ...]
     captions: bool = False
+    sides: bool = False
 
     @property
     def size(self) -> int:
@@ -129,6 +162,32 @@ NAMED = {
         ("group", "subgroup"),
         captions=True,
     ),
+    "openmoji_lines": Named(
+        "pairs, line drawings (A) and colour (B) of OpenMoji, 128 x 128",
+        3958,
+        "CC-BY-SA-4.0",
+        (OPENMOJI,),
+        10_000_000,
+        ("group", "subgroup"),
+        sides=True,
+    ),
+    "noto_twemoji": Named(
+        "pairs, emojis of Noto (A) and of Twemoji (B), 64 x 64, transparent",
+        3282,
+        "Apache-2.0 (A), CC-BY-4.0 (B)",
+        (NOTO, TWEMOJI),
+        9_900_000,
+        ("category", "subcategory"),
+        sides=True,
+    ),
+    "photos": Named(
+        "sharp patches of 26 photographs, 128 x 128, colour",
+        1000,
+        "GPL-2+, CC-BY-4.0, CC-BY-SA-3.0, CC-BY-SA-4.0, CC0-1.0",
+        (MATE, LOMIRI_16, LOMIRI_20),
+        26_500_000,
+        ("photograph", "author", "licence"),
+    ),
     "letters": Named(
         "A to Z in 464 fonts of Brian Kent, 32 x 32, grey",
         12_064,
@@ -139,6 +198,9 @@ NAMED = {
     ),
     "shapes32": Named(
         "shapes with known factors, 32 x 32, colour", 20_000, "none needed", (), 0, tuple(SHAPES32_LABELS)
+    ),
+    "galaxies": Named(
+        "simulated galaxies with known factors, 64 x 64, colour", 4000, "none needed", (), 0, tuple(GALAXIES_LABELS)
     ),
 }
 
@@ -171,8 +233,8 @@ def open_named(name: str, label: str | None) -> Source:
         raise GansmithError(
             f'{name} has the labels {", ".join(known)}, not "{show(chosen)}".{did_you_mean(chosen, known)} Choose one.'
         )
-    if name == "shapes32":
-        return shapes32(chosen)
+    if drawn := {"shapes32": shapes32, "galaxies": galaxies}.get(name):
+        return drawn(chosen)
     return {"digits": digits, "fashion_mnist": fashion_mnist}.get(name, partial(stored, name, chosen))()
 
 
@@ -262,13 +324,15 @@ def stored(name: str, label: str) -> Source:
             try:
                 entry = about["images"][item.name]
                 texts = [str(text) for text in entry["captions"]]
-                yield item._replace(label=str(entry["labels"][label]), captions=partial(list, texts))
-            except (KeyError, TypeError):
+                own, group = str(entry["labels"][label]), str(entry.get("group", ""))
+                yield item._replace(label=own, captions=partial(list, texts), group=group)
+            except (KeyError, TypeError, AttributeError):
                 raise damaged(folder) from None
 
     known = NAMED[name]
+    paths, captioned = known.sides, known.captions
     return Source(
-        name, files, walk, known.count, licence=known.licence, paths=False, captioned=known.captions, variant=label
+        name, files, walk, known.count, licence=known.licence, paths=paths, captioned=captioned, variant=label
     )
 
 

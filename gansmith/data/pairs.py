@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -13,25 +11,12 @@ from torch import Tensor
 
 from gansmith.core import DataSpec
 from gansmith.data.check import Report
+from gansmith.data.degrade import Degradation
 from gansmith.data.images import Images, digest_of
 from gansmith.data.store import corners
 from gansmith.errors import GansmithError
 
 FIELDS = ("a", "b")
-
-
-class Degradation(Protocol):
-    """What makes an image of A from one of B (n, C, H, W), float32 in [-1, 1]: (n, C', H / scale, W / scale)."""
-
-    @property
-    def scale(self) -> int: ...
-
-    @property
-    def text(self) -> str: ...
-
-    def channels(self, c: int) -> int: ...
-
-    def __call__(self, b: Tensor, /) -> Tensor: ...
 
 
 class Degraded:
@@ -199,12 +184,6 @@ def _info(title: str, a: Images | Degraded, b: Images, report: Report) -> dict[s
 
 
 # ---- pairs that a degradation makes
-
-
-def degradation(text: str) -> Degradation:
-    """The degradation that a text names, as "downscale 4". GansmithError when there is none."""
-    parsed: Degradation = importlib.import_module("gansmith.data.degrade").parse(text)
-    return parsed
 
 
 def open_degraded(images: Images, made: Degradation, pairs: bool | None = None) -> Pairs | Domains:

@@ -170,7 +170,7 @@ def _survey(source: Source, progress: bool, captions: bool) -> list[Probe]:
     def attempt(item: Item) -> Probe:
         said = tuple(item.captions()) if captions and item.captions else ()
         try:
-            return probe(item.name, item.label, item.read())._replace(captions=said)
+            return probe(item.name, item.label, item.read())._replace(captions=said, group=item.group)
         except Exception as error:  # a hostile file can make its parser raise anything
             return Probe(item.name, item.label, reason=reason(error))
 
@@ -232,6 +232,8 @@ def _key(settings: str, probes: list[Probe], record: Record) -> str:
         digest.update(f"{p.name}\n{p.digest or p.reason}\n{label}\n".encode())
     if record.captions:
         digest.update(repr(record.captions).encode())
+    if any(p.group for p in probes):
+        digest.update(repr([p.group for p in probes]).encode())
     return digest.hexdigest()[:32]
 
 
@@ -297,6 +299,7 @@ def _write(
     done.names = [probes[i].name for i in good]
     done.labels = [settled.labels[i] for i in good] if settled.labels else []
     done.captions = [settled.captions[i] for i in good] if settled.captions else []
+    done.groups = [probes[i].group for i in good] if any(p.group for p in probes) else []
     done.sizes = [(probes[i].width, probes[i].height) for i in good]
     done.modes = [probes[i].mode for i in good]
     done.resized = not done.shapes and any(size != (done.resolution, done.resolution) for size in done.sizes)

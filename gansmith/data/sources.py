@@ -33,13 +33,14 @@ TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz
 
 
 class Item(NamedTuple):
-    """One image: a name fit for printing, how to get its bytes (or its pixels), its label where one is known, and how
-    to get the texts that describe it where there are some."""
+    """One image: a name fit for printing, how to get its bytes (or its pixels), its label where one is known, how to
+    get the texts that describe it where there are some, and the group that is held out whole or not at all."""
 
     name: str
     read: Callable[[], Raw]
     label: str | None = None
     captions: Callable[[], list[str]] | None = None
+    group: str = ""
 
 
 Member = tuple[str, Callable[[], bytes]]

@@ -1,13 +1,11 @@
 """Pairs that a degradation makes of single images: drawn anew each time to train on, always the same when held out.
 
-The degradation is a small one of these tests' own, in the place of `gansmith.data.degrade`.
+The degradation is a small one of these tests' own, in the place of those of `gansmith.data.degrade`.
 """
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -44,9 +42,7 @@ def parse(text: str) -> Shrunk:
 
 @pytest.fixture(autouse=True)
 def degrade(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = ModuleType("gansmith.data.degrade")
-    module.parse = parse  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "gansmith.data.degrade", module)
+    monkeypatch.setattr("gansmith.data.parse", parse)
 
 
 @pytest.fixture

