@@ -222,7 +222,7 @@ def test_noise_is_as_strong_as_it_says() -> None:
 def test_holes_cover_their_share(share: float) -> None:
     x = images(100, h=48, w=64)
     y, mask = parse(f"holes {share}").with_mask(x)
-    assert mask.shape == (200, 1, 48, 64) and set(mask.unique().tolist()) == {0.0, 1.0}
+    assert mask.shape == (100, 1, 48, 64) and set(mask.unique().tolist()) == {0.0, 1.0}
     hole = mask.bool().expand_as(x)
     assert (y[hole] == 0).all() and torch.equal(y[~hole], x[~hole])
     assert abs(mask.mean((1, 2, 3)) - share).max() < 0.02 and mask.mean() == pytest.approx(share, abs=0.004)

@@ -8,7 +8,7 @@ from scipy.special import gammainc, gammaincinv
 from gansmith.data import galaxies, named, open_data
 from gansmith.data.degrade import parse
 from gansmith.data.galaxies import BANDS, COUNT, EXPONENTIAL, KINDS, RANGES, VAUCOULEURS, draw_factors, pixels, render
-from gansmith.data.images import Images
+from gansmith.data.images import Images, open_images
 from gansmith.data.prepare import options
 from gansmith.data.telescope import PIXEL, fluxes, stretch
 from gansmith.errors import GansmithError
@@ -179,7 +179,7 @@ CORNER = (slice(0, 10), slice(-10, None))
 
 
 def small(count: int = 60) -> Images:
-    return Images(galaxies.galaxies("kind", count), options(None, "crop", "white", None, True), None, False)
+    return open_images(galaxies.galaxies("kind", count), options(None, "crop", "white", None, True), None, False)
 
 
 def test_the_set() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from gansmith.data.cache import Record, _read_record, _write_record
-from gansmith.data.images import Images
+from gansmith.data.images import Images, open_images
 from gansmith.data.prepare import options
 from gansmith.data.sources import Item, Source
 
@@ -24,7 +24,7 @@ def grouped(count: int, group: Callable[[int], str], seed: int = 0) -> Images:
             yield Item(f"image {i}", partial(np.array, row), group=group(i))
 
     source = Source("grouped", (), walk, count, paths=False, variant=f"test {seed} {group(0)} {group(1)}")
-    return Images(source, options(None, "crop", "white", None), None, False)
+    return open_images(source, options(None, "crop", "white", None), None, False)
 
 
 def test_no_group_is_on_both_sides() -> None:
