@@ -287,6 +287,37 @@ class Classifies(ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Translates(ABC):
+    """Ability: images -> images: of one domain into the other.
+
+    `directions` are the ways that were learned, by the names of the domains; `averaged` are the nets that are used as
+    averages. In evaluation mode an image becomes the same whatever else is in its batch and whenever it is asked for.
+    """
+
+    averaged: ClassVar[tuple[str, ...]] = ("G",)
+    directions: ClassVar[tuple[str, ...]] = ("A2B",)
+
+    @abstractmethod
+    def translate(self, nets: Nets, x: Tensor, direction: str = "A2B") -> Tensor:
+        """Images (N, C', s H, s W) in about [-1, 1] from images x (N, C, H, W) in [-1, 1]; s is the `scale`.
+
+        A move of x by the `multiple` moves the result by s times that, but for what lies near the border.
+        """
+
+    def takes(self, data: DataSpec, direction: str = "A2B") -> tuple[int, ...]:
+        """The shape (C, H, W) of x as trained on."""
+        return data.target if direction == "B2A" else data.shape
+
+    def scale(self, direction: str = "A2B") -> int:
+        """How many times larger the result's sides are than those of x."""
+        return 1
+
+    def multiple(self, nets: Nets) -> int:
+        """What both sides of x must be multiples of, in pixels: by how much the nets make it smaller on their way."""
+        return 1
+
+
+@dataclass(frozen=True, kw_only=True)
 class Targets:
     """D's cost has a target for real samples, which need not be what D may become surest of.
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from gansmith.abilities import Generates
 from gansmith.core import Recipe
 from gansmith.engine import checkpoint
 from gansmith.engine.display import count, duration
@@ -235,7 +236,8 @@ def _play(session: Session, run: RunDir, game: Game) -> Run:
     seen = game.clock.seen
     if outcome.how == "done":
         session.display.say(f"Done: {count(seen)} samples in {duration(outcome.seconds)}. Everything is in {run.path}")
-        session.display.say(f"Draw from it: gansmith sample {run.path} -n 64")
+        if isinstance(game.recipe, Generates):
+            session.display.say(f"Draw from it: gansmith sample {run.path} -n 64")
     return Run(run.path, outcome.how, seen, outcome.seconds)
 
 
@@ -253,6 +255,13 @@ def _determinism(on: bool) -> Iterator[None]:
         torch.backends.cudnn.benchmark = before[1]
 
 
+def _next(run: RunDir, config: dict[str, Any], done: bool) -> str:
+    """What one would type now."""
+    if done and config["data"]["spec"].get("target"):  # translates
+        return f"gansmith resume {run.path} --samples {2 * int(config['fields']['samples'])}"
+    return f"gansmith sample {run.path} -n 64" if done else f"gansmith resume {run.path}"
+
+
 def info(run: str | Path) -> dict[str, Any]:
     """What a run directory says of itself: recipe, fields, data, progress, checkpoints, how to go on."""
     folder = RunDir.open(run)
@@ -267,5 +276,5 @@ def info(run: str | Path) -> dict[str, Any]:
         "done": done,
         "checkpoints": [p.name for p in there],
         "best": folder.best(),
-        "next": f"gansmith sample {folder.path} -n 64" if done else f"gansmith resume {folder.path}",
+        "next": _next(folder, config, done),
     }

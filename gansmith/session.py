@@ -10,20 +10,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 import gansmith
 from gansmith import doctoring, judging, recipes
 from gansmith.auto import make, settle
 from gansmith.core import Recipe, Stage
-from gansmith.data import Dataset, Points, Stream, open_data, suited
+from gansmith.data import Dataset, Domains, Pairs, Points, Stream, open_data, suited
 from gansmith.data.letters import PREFIX as FONTS
 from gansmith.data.tables import located
 from gansmith.engine import checkpoint, devices
 from gansmith.engine.display import Display, Silent, count, display
 from gansmith.engine.game import Game
 from gansmith.engine.rundir import RunDir
-from gansmith.engine.train import SHOWN, SHOWN_POINTS, Budget, Score, Trainer
+from gansmith.engine.train import SHOWN, SHOWN_POINTS, SHOWN_SIDES, Budget, Score, Trainer
 from gansmith.errors import GansmithError
 
 
@@ -101,7 +102,8 @@ class Session:
             budget,
             tick=self.config["tick"],
             display=self.display,
-            real=self._real(),
+            real=None if self.dataset.spec.target else self._real(),
+            sides=self._sides(),
             score=self._score(),
             evaluate_every=self.evaluation.get("every"),
             patience=self.evaluation.get("patience"),
@@ -117,13 +119,18 @@ class Session:
         return self.config.get("evaluation") or {}
 
     def _real(self) -> torch.Tensor:
-        """A few real samples for the pictures, always the same; of two sides those of B."""
-        spec = self.dataset.spec
-        feed = Stream(self.dataset, ("b",) if spec.target else ("x",), seed=self.config["seed"])
+        """A few real samples for the pictures, always the same."""
+        feed = Stream(self.dataset, ("x",), seed=self.config["seed"])
         torch.default_generator.manual_seed(self.config["seed"])
-        real = feed(SHOWN_POINTS if spec.kind == "points" else SHOWN)
+        real = feed(SHOWN_POINTS if self.dataset.spec.kind == "points" else SHOWN)
         assert isinstance(real, torch.Tensor)
         return real
+
+    def _sides(self) -> tuple[torch.Tensor, ...] | None:
+        """Of data with two sides, a few images of each that are never trained on, partners where they have some."""
+        if not isinstance(self.dataset, (Pairs, Domains)):
+            return None
+        return self.dataset.fetch_held_out(np.arange(min(SHOWN_SIDES, len(self.dataset.held_out))), ("a", "b"))
 
     def _score(self) -> Score | None:
         """For images, when asked for: a distance to the data. For sets with known modes: how many are held."""

@@ -13,14 +13,15 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 from torch import Tensor
 
 import gansmith
 from gansmith import recipes
-from gansmith.abilities import Discriminates, Generates
+from gansmith.abilities import Discriminates, Generates, Translates
 from gansmith.cli.parse import explain
 from gansmith.core import DataSpec, Player, Recipe, Terms
-from gansmith.data import Dataset, Stream, open_data
+from gansmith.data import Dataset, Stream, open_data, suited
 from gansmith.engine import checkpoint
 from gansmith.engine.game import Game
 from gansmith.errors import GansmithError
@@ -71,6 +72,8 @@ SMALL = {
     "stylegan": Small(
         {"fmap_base": 32, "fmap_max": 8, "w_dim": 4, "mapping_layers": 2, "batches": (), **GROWTH}, px=16
     ),
+    "pix2pix": Small({"width": 4, "patch_layers": 1}, px=16),
+    "cyclegan": Small({"width": 4, "blocks": 1, "patch_layers": 1, "pool": 4, "identity_weight": 0.0}, px=16),
     "minibatch_gan": Small({"width": 8, "kernels": 4, "dims": 2}),
 }
 BATCH, COUNT = 6, 16  # COUNT training images at most: every test of ten rounds crosses epochs
@@ -93,7 +96,9 @@ def test_no_small_settings_without_a_recipe() -> None:
 def small(name: str, **fields: Any) -> Recipe:
     if name not in SMALL:
         pytest.fail(f'"{name}" has no line in SMALL.')
-    return recipes.find(name)(**{"batch": BATCH, "z_dim": 4, **SMALL[name].fields, **fields})
+    cls = recipes.find(name)
+    latent = {"z_dim": 4} if issubclass(cls, Generates) else {}
+    return cls(**{"batch": BATCH, **latent, **SMALL[name].fields, **fields})
 
 
 @pytest.fixture(scope="module")
@@ -105,14 +110,33 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def dataset(name: str, kind: str, px: int | None = None) -> Dataset:
-    """ring8, or a few noise images of the size that the recipe can make, with labels."""
+    """ring8, or a few noise images of the size that the recipe can make, with labels, or with partners."""
     if kind == "points":
         return open_data("ring8", progress=False)
     side = px or SMALL[name].px
+    if kind in ("pairs", "domains"):
+        return suited(open_data(two_sides(side), resolution=side, progress=False), (kind,))
     path = cache_folder() / f"noise{side}.npz"
     pixels = np.random.default_rng(0).integers(0, 256, (COUNT, side, side, 3), np.uint8)
     np.savez(path, x=pixels, y=np.arange(COUNT) % CLASSES)
     return open_data(path, resolution=side, progress=False)
+
+
+def two_sides(side: int) -> Path:
+    """Noise images in colour, and each of them as a grey one."""
+    folder = cache_folder() / f"sides{side}"
+    for name, mode in (("A", "L"), ("B", "RGB")):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(0).integers(0, 256, (COUNT, side, side, 3), np.uint8)
+        for i, image in enumerate(pixels):
+            Image.fromarray(image).convert(mode).save(folder / name / f"{i}.png")
+    return folder
+
+
+def first_kind(name: str) -> str:
+    """Of the data that a recipe learns, images where it can."""
+    kinds = recipes.find(name).kinds
+    return "image" if "image" in kinds else kinds[0]
 
 
 class Watched(Game):
@@ -129,7 +153,7 @@ class Watched(Game):
 
 def game(recipe: Recipe, data: Dataset, seed: int = 0) -> Watched:
     feed = Stream(data, recipe.draws, seed=seed)
-    out = Watched(recipe, data.spec, feed, seed=seed, channels_last=data.spec.kind == "image")
+    out = Watched(recipe, data.spec, feed, seed=seed, channels_last=data.spec.kind != "points")
     out.moves = []
     return out
 
@@ -196,7 +220,7 @@ def test_ten_rounds_are_five_a_checkpoint_and_five(name: str, kind: str, cache: 
 @pytest.mark.parametrize("name", NAMES)
 def test_one_sample_a_move_is_enough(name: str, cache: Path) -> None:
     """batch = 1, which normalisation over a batch often cannot do, plays or is refused in one sentence."""
-    data = dataset(name, "image")
+    data = dataset(name, first_kind(name))
     try:
         g = played(small(name, batch=1), data, rounds=2)
     except GansmithError as e:
@@ -227,7 +251,8 @@ CHOICES = [(name, field, value) for name in NAMES for field, value in choices(re
 def test_every_choice_can_be_played(name: str, field: str, value: Any, cache: Path) -> None:
     """On points or on images: a net may be for one of them only, and says so then."""
     count = 0
-    for kind, px in (("points", 0), ("image", SMALL[name].px), ("image", 32)):
+    own = first_kind(name)
+    for kind, px in (("points", 0), (own, SMALL[name].px), (own, 32)):
         data = dataset(name, kind, px)
         try:
             recipe = small(name, **{field: value})
@@ -248,6 +273,11 @@ def test_a_run_keeps_fields_and_draws_the_same_samples(name: str, kind: str, cac
     run = gansmith.train(name, data, out=tmp_path / "run", samples=1, tick=10**9, quiet=True, **fields)
     gans = [gansmith.load(run.path) for _ in range(2)]
     assert gans[0].recipe == small(name, samples=1)
+    if isinstance(gans[0].recipe, Translates):
+        x = data.fetch_held_out(np.zeros(1, np.int64), ("a",))[0]
+        made = [gan.recipe.translate(gan.nets, x) for gan in gans]
+        assert torch.equal(made[0], made[1]) and made[0].shape == (1, *data.spec.target)
+        return
     draws = [gan.sample(5, seed=3) for gan in gans]
     assert torch.equal(draws[0], draws[1]) and not torch.equal(draws[0], gans[0].sample(5, seed=4))
     assert draws[0].shape == (5, *data.spec.shape)
@@ -259,7 +289,7 @@ def test_fields_survive_yaml(name: str) -> None:
     for f in dataclasses.fields(recipes.find(name)):
         value = getattr(small(name), f.name)
         if isinstance(value, float) and value:
-            changed[f.name] = value / 3
+            changed[f.name] = max(value / 3, recipes.find(name).ranges.get(f.name, (0.0, 0.0))[0])
         elif isinstance(value, tuple):
             changed[f.name] = tuple(v * 2 if isinstance(v, int) else v / 3 for v in value)
     recipe = small(name, **changed)
@@ -280,6 +310,14 @@ def test_it_can_do_what_it_declares(name: str, kind: str, cache: Path) -> None:
         samples = recipe.generate(nets.eval(), z)
         assert samples.shape == (5, *data.spec.shape) and samples.dtype == torch.float32
         assert samples.isfinite().all() and (samples[0] != samples[1]).any()
+    if isinstance(recipe, Translates):
+        sides = dict(zip(("A2B", "B2A"), Stream(data, ("a", "b"), seed=0)(2), strict=True))
+        for direction in recipe.directions:
+            y = recipe.translate(nets.eval(), sides[direction], direction)
+            shape = data.spec.shape if direction == "B2A" else data.spec.target
+            assert y.shape == (2, *shape) and y.dtype == torch.float32 and y.isfinite().all()
+            assert sides[direction].shape[2] % recipe.multiple(nets) == 0
+        return
     assert isinstance(recipe, Discriminates)
     assert recipe.logits(nets.eval(), Stream(data, seed=0)(3)).shape == (3,)
 
@@ -333,14 +371,20 @@ def test_unknown_words_are_refused(name: str, field: str) -> None:
         recipes.find(name)(**{field: "nonsense"})
 
 
+def spec(kind: str, shape: tuple[int, ...], count: int = 0) -> DataSpec:
+    """Data of that kind, with labels where a kind has any."""
+    if kind in ("pairs", "domains"):
+        return DataSpec("test", kind, shape, count, fields=("a", "b"), target=shape)
+    return DataSpec("test", kind, shape, count, fields=("x", "y"), classes=("a", "b"))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_presets_are_valid_and_their_nets_can_be_built(name: str) -> None:
     cls = recipes.find(name)
     for fields in cls.presets.values():
         fitting = 0
         for shape in [(2,), *((3, px, px) for px in (32, 64, 128, 256))]:
-            kind = "points" if len(shape) == 1 else "image"
-            data = DataSpec("test", kind, shape, fields=("x", "y"), classes=("a", "b"))
+            data = spec("points" if len(shape) == 1 else first_kind(name), shape)
             recipe = cls(**{k: setting.value for k, setting in cls.bound(data).items()} | fields)
             try:
                 recipe.check(data)
@@ -354,11 +398,14 @@ def test_presets_are_valid_and_their_nets_can_be_built(name: str) -> None:
 # ---------------------------------------------------------------- data
 
 
+HELD = {"image": "(image data|single images)", "points": "points", "waveform": "waveform"}
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_wrong_kind_of_data_is_refused(name: str) -> None:
     recipe = small(name)
-    for kind in {"image", "points", "waveform"} - set(recipe.kinds):
-        with pytest.raises(GansmithError, match=f"learns .* data, but odd holds {kind} data"):
+    for kind in HELD.keys() - set(recipe.kinds):
+        with pytest.raises(GansmithError, match=f"(learns|needs) .*[,;].* odd holds {HELD[kind]}"):
             recipe.check(DataSpec("odd", kind, (1, 8, 8)))
     if recipe.draws:
         with pytest.raises(GansmithError, match=f"needs {re.escape(', '.join(recipe.draws))}"):
@@ -372,7 +419,7 @@ def test_suggestions_are_known_fields_with_a_reason_and_make_a_recipe(name: str,
     for count in (0, 10, 4500, 10**7):
         for px in (28, 32, 64):
             shape = (2,) if kind == "points" else (3, px, px)
-            data = DataSpec("test", kind, shape, count=count, fields=("x", "y"), classes=("a", "b"))
+            data = spec(kind, shape, count)
             chosen = cls.bound(data) | cls.suggest(data, torch.device(device))
             assert chosen.keys() <= {f.name for f in dataclasses.fields(cls)}
             assert all(len(setting.reason) > 5 for setting in chosen.values())

@@ -275,7 +275,7 @@ def _photos(files: Files, folder: Path, progress: bool) -> dict[str, Any]:
 
     walk = track(in_parallel(best, found()), len(PHOTOGRAPHS), "cutting", progress)
     patches = sorted((patch for some in walk for patch in some), key=lambda patch: (-patch.detail, patch.name))
-    count = NAMED["photos"].count
+    count = NAMED["photo_patches"].count
     return _zipped(map(_patch, sorted(patches[:count], key=lambda patch: patch.name)), folder, count, progress)
 
 
@@ -293,6 +293,6 @@ MAKERS: dict[str, Callable[[Files, Path, bool], dict[str, Any]]] = {
     "openmoji": _openmoji,
     "openmoji_lines": _openmoji_lines,
     "noto_twemoji": _noto_twemoji,
-    "photos": _photos,
+    "photo_patches": _photos,
     "letters": _letters,
 }

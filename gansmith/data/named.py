@@ -180,7 +180,7 @@ NAMED = {
         ("category", "subcategory"),
         sides=True,
     ),
-    "photos": Named(
+    "photo_patches": Named(
         "sharp patches of 26 photographs, 128 x 128, colour",
         1000,
         "GPL-2+, CC-BY-4.0, CC-BY-SA-3.0, CC-BY-SA-4.0, CC0-1.0",

@@ -1,4 +1,4 @@
-"""photos: patches of photographs, the sharpest ones, for learning to enlarge and to repair.
+"""photo_patches: patches of photographs, the sharpest ones, for learning to enlarge and to repair.
 
 All patches of a photograph are one group: a photograph is trained on or held out, never both.
 """

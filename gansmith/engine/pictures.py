@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -72,6 +74,18 @@ def scatter(fake: Tensor, real: Tensor | None = None) -> Image.Image:
 def picture(samples: Tensor, real: Tensor | None = None, columns: int | None = None) -> Image.Image:
     """A grid of images (N, C, H, W), of so many columns, or a scatter plot of points (N, D)."""
     return grid(samples, columns) if samples.ndim == 4 else scatter(samples, real)
+
+
+def side_by_side(columns: Sequence[Tensor]) -> Image.Image:
+    """Images that belong together, (N, C, H, W) in [-1, 1] of each column, a row for each of them.
+
+    All get the size of the largest, pixels repeated, and colour where some have it.
+    """
+    size = [max(part.shape[axis] for part in columns) for axis in (2, 3)]
+    colours = max(part.shape[1] for part in columns)
+    parts = [F.interpolate(part.float().cpu(), size=size, mode="nearest") for part in columns]
+    parts = [part.expand(-1, colours, -1, -1) if part.shape[1] == 1 else part for part in parts]
+    return grid(torch.stack(parts, 1).flatten(0, 1), len(columns))
 
 
 def save_picture(image: Image.Image, path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from gansmith.abilities import Generates
+from gansmith.abilities import Generates, Translates
 from gansmith.core import Nets
 from gansmith.engine import checkpoint, pictures
 from gansmith.engine.devices import Place
@@ -23,6 +23,7 @@ from gansmith.engine.display import Display, count, duration
 from gansmith.engine.game import Diverged, Game
 from gansmith.engine.records import PLAIN, Records
 from gansmith.engine.rundir import RunDir
+from gansmith.engine.showing import translations
 from gansmith.engine.stopping import reason_to_stop, scored
 from gansmith.errors import TrainingError
 
@@ -30,6 +31,7 @@ RETRIES = 3
 TICK_SECONDS = 120.0  # at the latest, whatever the tick in samples
 SHOWN = 64  # samples in a grid
 SHOWN_POINTS = 4000
+SHOWN_SIDES = 8  # rows of a picture of translations
 
 Score = Callable[[Callable[[int], Tensor]], dict[str, float]]
 """Judges a generator: given a function that draws n samples, named scores; "score" is the one to minimise."""
@@ -96,6 +98,7 @@ class Trainer:
         tick: samples between two ticks.
         display: where progress is told.
         real: a few real samples (N, ...) for the pictures.
+        sides: for those of a recipe that translates, images of A and of B (N, C, H, W) in their place.
         score: judges the generator; the best checkpoint is kept.
         evaluate_every: samples between two scores, taken at ticks; None = at every tick.
         patience: samples without an improvement of the score beyond its noise that end the training; None = never.
@@ -115,6 +118,7 @@ class Trainer:
         tick: int,
         display: Display,
         real: Tensor | None = None,
+        sides: tuple[Tensor, ...] | None = None,
         score: Score | None = None,
         evaluate_every: int | None = None,
         patience: int | None = None,
@@ -125,7 +129,7 @@ class Trainer:
     ) -> None:
         self.game, self.run, self.place, self.budget, self.tick = game, run, place, budget, tick
         self.display, self.real, self.score, self.spent, self.command = display, real, score, spent, command
-        self.evaluate_every, self.patience, self.watch = evaluate_every, patience, watch
+        self.sides, self.evaluate_every, self.patience, self.watch = sides, evaluate_every, patience, watch
         self.started = self.ticked = time.perf_counter()
         self.ticked_waited = game.feed.waited
         self.ticked_seen = game.clock.seen
@@ -289,11 +293,15 @@ class Trainer:
         return every is None or not before or seen // every > before[-1].seen // every
 
     def _draw(self) -> None:
+        path = self.run.samples / f"{checkpoint.name_of(self.game.clock.seen)}.png"
+        if isinstance(self.game.recipe, Translates) and self.sides is not None:
+            a, b = self.sides
+            shown = translations(self.game.recipe, self._averages(), a, b, self.game.device)
+            pictures.save_picture(pictures.side_by_side(shown), path)
         if not isinstance(self.game.recipe, Generates):
             return
         images = self.game.spec.kind == "image"
         fake, columns = self.gallery(SHOWN if images else SHOWN_POINTS)
-        path = self.run.samples / f"{checkpoint.name_of(self.game.clock.seen)}.png"
         pictures.save_picture(pictures.picture(fake, self.real, columns), path)
         if self.real is not None and not (self.run.samples / "real.png").exists():
             pictures.save_picture(
@@ -318,10 +326,13 @@ class Trainer:
 
     def _made(self, z: Tensor) -> Tensor:
         """Samples (N, ...) of the averaged generator, on the CPU."""
-        recipe, nets = self._recipe(), Nets({**self.game.nets, **self.game.ema})
+        recipe, nets = self._recipe(), self._averages()
         with torch.no_grad():
             parts = [recipe.generate(nets, part.to(self.game.device)).float().cpu() for part in torch.split(z, 256)]
         return torch.cat(parts)
+
+    def _averages(self) -> Nets:
+        return Nets({**self.game.nets, **self.game.ema})
 
     def _line(self, record: dict[str, Any]) -> str:
         terms = [f"{k} {v:.4g}" for k, v in record.items() if "/" in k and "grad_norm" not in k and k not in PLAIN]

@@ -161,7 +161,7 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("openmoji", (openmoji,), 3),
         ("openmoji_lines", (openmoji,), 6),
         ("noto_twemoji", (noto, pinned(named.TWEMOJI, files["twemoji"])), 4),
-        ("photos", (pinned(named.MATE, files["mate"]), pinned(named.LOMIRI_16, files["lomiri"])), 100),
+        ("photo_patches", (pinned(named.MATE, files["mate"]), pinned(named.LOMIRI_16, files["lomiri"])), 100),
         ("letters", (pinned(named.AENIGMA, files["fonts"]),), 52),
         ("fashion_mnist", (pinned(named.ZALANDO, files["clothes"]),), 30),
         ("digits10k", (pinned(named.CAZALA, files["digits10k"]),), 20),
@@ -358,15 +358,18 @@ def test_pairs_that_share_a_picture_are_held_out_together() -> None:
 
 
 def test_photos(clients: Path) -> None:
-    quietly("photos")
-    found, data = pictures("photos"), open_data("photos", resolution=128, progress=False)
+    quietly("photo_patches")
+    found, data = pictures("photo_patches"), open_data("photo_patches", resolution=128, progress=False)
     assert len(found) == 100 and data.spec.classes == ("Aqua", "Bridge", "Garden")  # the others are drawn
     assert max(data.report.labels.values()) <= 64
     x = np.stack([np.asarray(image) for image in found.values()])
     assert x.shape == (100, 128, 128, 3)
     assert (x[:, :, :16].std((1, 2, 3)) > 20).all()  # the noisy left, never the blank right
-    assert open_data("photos", labels="author", progress=False).spec.classes == ("Charles Barbin", "Sander Klootwijk")
-    assert open_data("photos", labels="licence", progress=False).spec.classes == ("CC-BY-SA-4.0", "GPL-2+")
+    assert open_data("photo_patches", labels="author", progress=False).spec.classes == (
+        "Charles Barbin",
+        "Sander Klootwijk",
+    )
+    assert open_data("photo_patches", labels="licence", progress=False).spec.classes == ("CC-BY-SA-4.0", "GPL-2+")
     sides = [{data.names[row].split()[0] for row in rows} for rows in (data.train, data.held_out)]
     assert sides[0] | sides[1] == {"Aqua", "Bridge", "Garden"} and not sides[0] & sides[1]
 
@@ -717,7 +720,7 @@ def fetched(monkeypatch: pytest.MonkeyPatch, real_sets: Path) -> Callable[[str],
         ("emoji", (3, 64, 64), 10),
         ("openmoji", (3, 64, 64), 11),
         ("letters", (1, 32, 32), 26),
-        ("photos", (3, 64, 64), 26),
+        ("photo_patches", (3, 64, 64), 26),
     ],
 )
 def test_the_real_set(name: str, shape: tuple[int, ...], classes: int, fetched: Callable[[str], None]) -> None:
@@ -770,8 +773,8 @@ def test_real_line_drawings(fetched: Callable[[str], None]) -> None:
 
 
 def test_real_photographs(fetched: Callable[[str], None]) -> None:
-    fetched("photos")
-    data = open_data("photos", resolution=128, progress=False)
+    fetched("photo_patches")
+    data = open_data("photo_patches", resolution=128, progress=False)
     sides = [{data.names[row].rsplit(" ", 3)[0] for row in rows} for rows in (data.train, data.held_out)]
     assert sides[1] == {"Dune", "YellowFlower", "life"} and len(sides[0]) == 23 and not sides[0] & sides[1]
     assert not data.report.duplicates and not data.report.flat
