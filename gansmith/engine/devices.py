@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 import platform
@@ -132,7 +133,15 @@ def launch(device: str = "auto", devices: int = 1, nodes: int = 1) -> Place:
         nodes = world // devices
     fabric = Fabric(accelerator=kind, devices=devices, num_nodes=nodes, strategy="ddp" if world > 1 else "auto")
     fabric.launch()
+    if world > 1:
+        atexit.register(_part)
     return Place(fabric)
+
+
+def _part() -> None:
+    """Leave the other processes in order: torch's threads, still running at the end of the program, can abort it."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def find_device(device: str) -> str:
