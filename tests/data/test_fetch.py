@@ -25,7 +25,7 @@ import torch
 from PIL import Image
 
 from gansmith.cli import main
-from gansmith.data import Pairs, fetch, makers, named, open_data, packages
+from gansmith.data import Pairs, fetch, makers, named, open_data, packages, photos
 from gansmith.data.packages import Package, members
 from gansmith.errors import GansmithError
 
@@ -346,6 +346,20 @@ def test_noto_twemoji(clients: Path) -> None:
     assert data.spec.classes == ("hand-fingers-open", "heart") and data.spec.shape == (3, 64, 64)
 
 
+def test_emojis_without_a_partner(tmp_path: Path, clients: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Left out: flags, what one of the two does not draw, and what it draws but did not pack."""
+    table = [EMOJI[0] | {"image": f"{name}.png", "short_name": name} for name in ("good", "flag", "undrawn", "lost")]
+    table[1]["category"], table[2]["has_img_twitter"] = "Flags", False
+    packs = {}
+    for site in ("google", "twitter"):
+        names = [entry["image"] for entry in table if site == "google" or entry["short_name"] != "lost"]
+        files = {f"package/img/{site}/64/{name}": png(0) for name in names}
+        files |= {"package/emoji.json": json.dumps(table).encode()}
+        packs[f"emoji-datasource-{site}"] = tgz(tmp_path / f"{site}.tgz", files)
+    monkeypatch.setitem(named.NAMED, "noto_twemoji", replace(named.NAMED["noto_twemoji"], count=2))
+    assert sorted(makers.MAKERS["noto_twemoji"](packs, tmp_path, False)) == ["A/good.png", "B/good.png"]
+
+
 def test_pairs_that_share_a_picture_are_held_out_together() -> None:
     """1 and 2 share A's picture, 2 and 4 share B's; 3's picture in A is 1's in B, which is no bond."""
     pairs = [("1", b"a", b"b", {}), ("2", b"a", b"c", {}), ("3", b"b", b"d", {}), ("4", b"e", b"c", {})]
@@ -372,6 +386,19 @@ def test_photos(clients: Path) -> None:
     assert open_data("photo_patches", labels="licence", progress=False).spec.classes == ("CC-BY-SA-4.0", "GPL-2+")
     sides = [{data.names[row].split()[0] for row in rows} for rows in (data.train, data.held_out)]
     assert sides[0] | sides[1] == {"Aqua", "Bridge", "Garden"} and not sides[0] & sides[1]
+
+
+def test_the_patches_of_a_photograph() -> None:
+    (data,) = (data for name, data in wallpapers("mate/nature/", "Aqua", "Garden").items() if "Garden" in name)
+    found = photos.cut("Garden.jpg", data)
+    assert len(found) == 64 and len({patch.name for patch in found}) == 64  # of 108
+    details = [patch.detail for patch in found]
+    assert details == sorted(details, reverse=True) and {patch.name.split()[1] for patch in found} == {"1", "2"}
+    whole = np.asarray(Image.open(io.BytesIO(data)))
+    for patch in (patch for patch in found if patch.name.split()[1] == "1"):
+        row, column = (int(part) - 1 for part in patch.name.removesuffix(".png").split()[2:])
+        part = whole[16 + 128 * row :, 128 * column :][:128, :128]  # 1408 x 1056 is 11 x 8.25 patches
+        assert np.array_equal(patch.pixels, part)
 
 
 def test_letters(clients: Path) -> None:
